@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* MESSAGE_ID= of the records that a human may have to act on; units/cgunicorn.catalog says what to do. */
+#pragma once
+
+#define MESSAGE_STARTED "997bd4bc5d474974b80a95ee8ff318cc"
+#define MESSAGE_RELOADED "b91527acaa1d4d1da7bdd029b12427ad"
+#define MESSAGE_RELOAD_FAILED "f7aaa3cb7b4b45e2a43cad37e6087248"
+#define MESSAGE_WORKER_DIED "640b5606c8794bbea9840ee97702b8e9"
+#define MESSAGE_WORKER_TIMEOUT "4a34c17bcf874e01972dd75b5bac9d36"
+#define MESSAGE_LOAD_FAILED "506a4c019ec8475c93522cf593a5b287"
+#define MESSAGE_APP_ERROR "d5b4c8b1d3ac46d7a997f6e7c36a5022"
+#define MESSAGE_THREADS_BEFORE_FORK "b651b98e7b104894879eb0e6036b7320"
+#define MESSAGE_STOPPED "541339157ff149aba5346cf04fad7324"
+#define MESSAGE_CONFIG_INVALID "dff5d4e01b084d4bb15b84bd7d0925ef"
+#define MESSAGE_FD_EXHAUSTED "1207fb217e13453eb94bb8b794993c04"
+#define MESSAGE_SPOOL_FULL "9387e41d17da4c20b55dca2cbc7226e1"

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* The byte queue that continues in a file, and after size_max bytes in the next: what is held at one time
+ * does not exceed that, so two are enough, and they take at most twice that room however long the queue is in
+ * use. One file written in a circle would take less, but sendfile(2) queues its pages, not copies of them: a
+ * byte that was consumed may not be on its way yet. */
+#include "base/spool.h"
+
+#include "base/cleanup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MEMORY_KEPT_MAX ((size_t)64 * 1024)
+
+void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *directory)
+{
+    *s = (Spool){.fd = -EBADF,
+                 .next_fd = -EBADF,
+                 .memory_max = memory_max,
+                 .size_max = size_max,
+                 .directory = directory};
+    buffer_init(&s->memory);
+}
+
+static void spool_close_files(Spool *s)
+{
+    closep(&s->fd);
+    closep(&s->next_fd);
+    s->fd = s->next_fd = -EBADF;
+    s->file_start = s->file_end = 0;
+}
+
+void spool_deinit(Spool *s)
+{
+    spool_close_files(s);
+    buffer_deinit(&s->memory);
+}
+
+void spool_clear(Spool *s)
+{
+    spool_close_files(s);
+    if (s->memory.capacity > MEMORY_KEPT_MAX)
+        buffer_deinit(&s->memory);
+    else
+        buffer_clear(&s->memory);
+}
+
+uint64_t spool_size(const Spool *s)
+{
+    return buffer_size(&s->memory) + (s->file_end - s->file_start);
+}
+
+static int open_named(const char *directory)
+{
+    char path[PATH_MAX];
+    int fd;
+
+    if (snprintf(path, sizeof(path), "%s/cgunicorn.XXXXXX", directory) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    return fd;
+}
+
+static int open_unlinked(const char *directory)
+{
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+
+    if (fd >= 0)
+        return fd;
+    /* open(2), O_TMPFILE: EOPNOTSUPP where the file system has none, EISDIR or ENOENT where the kernel has
+     * none. */
+    if (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)
+        return open_named(directory);
+    return -errno;
+}
+
+/* at: a byte of the files, counted as file_start is. */
+static int *spool_fd_at(Spool *s, uint64_t at)
+{
+    return at / s->size_max == s->file_start / s->size_max ? &s->fd : &s->next_fd;
+}
+
+/* How many of n bytes from there on are in the same file. */
+static size_t bytes_in_file(const Spool *s, uint64_t at, size_t n)
+{
+    return (size_t)MIN((uint64_t)n, s->size_max - at % s->size_max);
+}
+
+static int spool_write(Spool *s, const char *data, size_t n)
+{
+    uint64_t at = s->file_end;
+
+    while (n > 0) {
+        int *fd = spool_fd_at(s, at);
+        ssize_t k;
+
+        if (*fd < 0) {
+            int r = open_unlinked(s->directory);
+
+            if (r < 0)
+                return r;
+            *fd = r;
+        }
+        k = pwrite(*fd, data, bytes_in_file(s, at, n), (off_t)(at % s->size_max));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -errno;
+        data += k;
+        n -= (size_t)k;
+        at += (size_t)k;
+    }
+    s->file_end = at;
+    return 0;
+}
+
+int spool_append(Spool *s, const void *data, size_t n)
+{
+    uint64_t held = spool_size(s);
+    int r;
+
+    if (n == 0)
+        return 0;
+    if (n > s->size_max - held)
+        return SPOOL_E_FULL;
+    if (s->fd < 0 && held + n <= s->memory_max)
+        return buffer_append(&s->memory, data, n);
+    r = spool_write(s, data, n);
+    if (r < 0 && s->file_start == s->file_end)
+        spool_close_files(s);
+    return r;
+}
+
+char *spool_reserve(Spool *s, size_t n)
+{
+    uint64_t held = spool_size(s);
+
+    if (s->fd >= 0 || n > s->size_max - held || held + n > s->memory_max)
+        return NULL;
+    return buffer_reserve(&s->memory, n) < 0 ? NULL : buffer_tail(&s->memory);
+}
+
+void spool_commit(Spool *s, size_t n)
+{
+    assert(s->fd < 0 && n <= buffer_room(&s->memory));
+    s->memory.end += n;
+}
+
+static ssize_t spool_read(const Spool *s, uint64_t at, char *to, size_t n)
+{
+    size_t done = 0;
+
+    n = (size_t)MIN((uint64_t)n, s->file_end - at);
+    while (done < n) {
+        int fd = *spool_fd_at((Spool *)s, at);
+        ssize_t k = pread(fd, to + done, bytes_in_file(s, at, n - done), (off_t)(at % s->size_max));
+
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return -errno;
+        if (k == 0)
+            return -EIO; /* nobody else has the file */
+        done += (size_t)k;
+        at += (size_t)k;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t spool_peek(const Spool *s, uint64_t offset, void *to, size_t n)
+{
+    size_t in_memory = buffer_size(&s->memory), head = 0;
+    ssize_t k;
+
+    if (offset >= spool_size(s))
+        return 0;
+    n = MIN(n, (size_t)SSIZE_MAX);
+    if (offset < in_memory) {
+        head = MIN(n, in_memory - (size_t)offset);
+        memcpy(to, buffer_head(&s->memory) + offset, head);
+        offset = in_memory;
+    }
+    if (head == n || s->fd < 0)
+        return (ssize_t)head;
+    k = spool_read(s, s->file_start + (offset - in_memory), (char *)to + head, n - head);
+    return k < 0 ? k : (ssize_t)head + k;
+}
+
+void spool_consume(Spool *s, uint64_t n)
+{
+    size_t from_memory = (size_t)MIN(n, (uint64_t)buffer_size(&s->memory));
+    uint64_t start = s->file_start;
+
+    assert(n <= spool_size(s));
+    buffer_consume(&s->memory, from_memory);
+    if (s->fd < 0)
+        return;
+    s->file_start += n - from_memory;
+    if (s->file_start == s->file_end) {
+        spool_close_files(s); /* back to memory, and the disk's room is free */
+    } else if (start / s->size_max != s->file_start / s->size_max) {
+        closep(&s->fd);
+        s->fd = TAKE_FD(s->next_fd);
+    }
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* A byte queue of bounded memory: up to memory_max bytes in memory, the rest in an unlinked temporary file.
+ * Holds request bodies until the application reads them, and responses until the client does. */
+#pragma once
+
+#include "base/buffer.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SPOOL_E_FULL 1 /* the append would pass size_max; nothing was appended */
+
+typedef struct Spool {
+    Buffer memory;       /* the first bytes; nothing is added to it once the file exists */
+    int fd;              /* the unlinked file that is read, or -EBADF */
+    int next_fd;         /* the one that is written when that one has size_max bytes, or -EBADF */
+    uint64_t file_start; /* bytes of files consumed so far; its offset in fd is this modulo size_max */
+    uint64_t file_end;
+    size_t memory_max;
+    uint64_t size_max;     /* of the bytes held at one time; UINT64_MAX: no limit */
+    const char *directory; /* for the file; borrowed */
+} Spool;
+
+/* directory must outlive the spool. No memory and no file is taken before the first append. */
+void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *directory);
+void spool_deinit(Spool *s);
+
+/* Empties it and closes the file; memory up to 64 KiB is kept for the next use. */
+void spool_clear(Spool *s);
+
+/* Bytes held. */
+uint64_t spool_size(const Spool *s);
+
+/* 0, SPOOL_E_FULL, -ENOMEM, or what open(O_TMPFILE) or pwrite() says (-ENOSPC, -EDQUOT, -EACCES …);
+ * after an error nothing of data is held. O_TMPFILE, where the file system has none, is replaced by
+ * mkostemp() and unlink(). */
+int spool_append(Spool *s, const void *data, size_t n);
+
+/* Room of n bytes at the end of the memory, to receive into; then spool_commit() what came. NULL while the
+ * file exists, where n bytes would pass memory_max or size_max, or without memory: use spool_append(). */
+char *spool_reserve(Spool *s, size_t n);
+void spool_commit(Spool *s, size_t n);
+
+/* Copies up to n bytes from `offset` bytes after the first one held, without consuming. Returns their number,
+ * 0 at the end, negative errno. */
+ssize_t spool_peek(const Spool *s, uint64_t offset, void *to, size_t n);
+
+/* Drops n bytes (at most spool_size()) from the front; a file is closed when nothing of it is held. No byte
+ * of a file is written twice, so what sendfile(2) gave to a socket stays as it was. */
+void spool_consume(Spool *s, uint64_t n);
+
+/* The first bytes held in the file that are contiguous there, for sendfile(2): their number, *ret_offset in
+ * s->fd. */
+static inline uint64_t spool_file_piece(const Spool *s, uint64_t *ret_offset)
+{
+    uint64_t held = s->file_end - s->file_start, offset = s->file_start % s->size_max;
+
+    *ret_offset = offset;
+    return held < s->size_max - offset ? held : s->size_max - offset;
+}

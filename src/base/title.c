@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* The process title. */
+#include "base/title.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *title_start;
+static size_t title_size;
+
+/* argv[] and environ[] are one block of memory on Linux; /proc/PID/cmdline shows it up to the first NUL once
+ * the byte at the end of the arguments is not NUL (fs/proc/base.c, get_mm_cmdline()). */
+void title_init(int argc, char **argv)
+{
+    char *end = NULL;
+    char **copy;
+    size_t n = 0;
+
+    if (argc < 1)
+        return;
+    for (int i = 0; i < argc; i++)
+        if (!end || argv[i] == end)
+            end = argv[i] + strlen(argv[i]) + 1;
+    for (; environ[n]; n++)
+        if (environ[n] == end)
+            end += strlen(environ[n]) + 1;
+
+    copy = calloc(n + 1, sizeof *copy);
+    if (!copy)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = strdup(environ[i]);
+        if (!copy[i])
+            return;
+    }
+    environ = copy;
+    title_start = argv[0];
+    title_size = (size_t)(end - argv[0]);
+}
+
+void title_set(const char *format, ...)
+{
+    va_list ap;
+    int n;
+
+    if (!title_start)
+        return;
+    va_start(ap, format);
+    n = vsnprintf(title_start, title_size, format, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < title_size)
+        memset(title_start + n, 0, title_size - (size_t)n);
+}
