@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages between supervisor, zygote and workers: SOCK_SEQPACKET pairs, descriptors by SCM_RIGHTS. Whatever
+ * arrives is checked: the application can write to any descriptor that it finds.
+ *
+ *   supervisor → zygote   HELLO (descriptors: INI memfd, scoreboard memfd, listeners…; text: site)
+ *   zygote → supervisor   LOADED | FAILED (text: why)
+ *   supervisor → zygote   SPAWN (seat; descriptor: the worker's end of its own channel)
+ *   zygote → supervisor   SPAWNED (seat, pid; pid < 0: negative errno)
+ *   supervisor → worker   GO                       the supervisor knows the pid: load the application and
+ * serve worker → supervisor   READY | FAILED (text) supervisor → worker   DRAIN                    accept no
+ * more, finish, exit End of file means that the other end is gone. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum MessageType {
+    MESSAGE_HELLO = 1,
+    MESSAGE_LOADED,
+    MESSAGE_FAILED,
+    MESSAGE_SPAWN,
+    MESSAGE_SPAWNED,
+    MESSAGE_GO,
+    MESSAGE_READY,
+    MESSAGE_DRAIN,
+    MESSAGE_TYPE_LAST_ = MESSAGE_DRAIN,
+} MessageType;
+
+#define MESSAGE_TEXT_MAX 8192
+#define MESSAGE_FDS_MAX 64
+
+typedef struct Message {
+    uint32_t type; /* MessageType */
+    uint32_t generation;
+    uint32_t seat;
+    int32_t pid;
+    size_t n_fds;
+    int fds[MESSAGE_FDS_MAX];
+    char text[MESSAGE_TEXT_MAX]; /* NUL-terminated; cut to fit when sent */
+} Message;
+
+#define CHANNEL_E_EOF 1
+
+/* Both ends CLOEXEC and non-blocking. 0 or negative errno. */
+int channel_new_pair(int ret_ends[2]);
+
+/* Sends one message; m->fds are not closed. 0, -EAGAIN (the queue is full), -EPIPE, … */
+int channel_send(int fd, const Message *m);
+
+/* Receives one message into *ret, whose descriptors (CLOEXEC) now belong to the caller: message_close_fds()
+ * or TAKE_FD(). 0; CHANNEL_E_EOF; -EAGAIN; -EPROTO: malformed, nothing of it is kept; other negative errno.
+ */
+int channel_receive(int fd, Message *ret);
+
+void message_close_fds(Message *m);
