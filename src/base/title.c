@@ -2,6 +2,8 @@
 /* The process title. */
 #include "base/title.h"
 
+#include "base/cleanup.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,16 +43,18 @@ void title_init(int argc, char **argv)
     title_size = (size_t)(end - argv[0]);
 }
 
-void title_set(const char *format, ...)
+void title_set(const char *site, const char *role_format, ...)
 {
+    char role[64], title[160];
     va_list ap;
     int n;
 
     if (!title_start)
         return;
-    va_start(ap, format);
-    n = vsnprintf(title_start, title_size, format, ap);
+    va_start(ap, role_format);
+    vsnprintf(role, sizeof role, role_format, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < title_size)
-        memset(title_start + n, 0, title_size - (size_t)n);
+    n = snprintf(title, sizeof title, *site ? "cgunicorn: %s [%s]" : "cgunicorn: %s", role, site);
+    memset(title_start, 0, title_size);
+    memcpy(title_start, title, MIN(MIN((size_t)n, sizeof title - 1), title_size - 1));
 }

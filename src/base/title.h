@@ -6,4 +6,5 @@
 /* At the start of main(), before threads; moves the environment. Without it title_set() does nothing. */
 void title_init(int argc, char **argv);
 
-void title_set(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)));
+/* "cgunicorn: ROLE [SITE]", without the brackets where site is "". */
+void title_set(const char *site, const char *role_format, ...) __attribute__((__format__(__printf__, 2, 3)));

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A parsed request head. All spans point into the head's octets, which the caller keeps in place meanwhile.
+ */
+#pragma once
+
+#include "base/span.h"
+#include "http/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Field {
+    Span name;  /* as sent */
+    Span value; /* without the whitespace around it */
+} Field;
+
+typedef struct Request {
+    Span method;
+    Span target; /* as sent */
+    Span path;   /* raw, not decoded; "*" of OPTIONS * */
+    Span query;  /* without '?'; empty without one */
+    Span host;   /* the authority: of an absolute-form target, else of Host; empty on HTTP/1.0 without one */
+    Field *fields; /* without those that were dropped; Host is among them */
+    size_t n_fields;
+    size_t fields_capacity;
+    unsigned n_dropped_fields; /* names with '_' (CVE-2015-0219) */
+    unsigned version_minor;    /* of HTTP/1.x: 0, or 1 for every other */
+    int64_t content_length;    /* -1: none given */
+    bool chunked;
+    bool keep_alive;      /* what the client wants and the version allows */
+    bool expect_continue; /* Expect: 100-continue on HTTP/1.1 */
+    bool is_head;
+    bool is_server_options; /* OPTIONS *: answered by the server */
+    const char *reason;     /* of a refusal: static text for the log */
+} Request;
+
+/* Zero-initialised; keeps its memory of fields from one request to the next. */
+void request_init(Request *r);
+void request_deinit(Request *r);
+
+/* Forgets the request, which pointed into octets that may be gone; keeps the memory of fields. */
+static inline void request_reset(Request *r)
+{
+    *r = (Request){.fields = r->fields, .fields_capacity = r->fields_capacity, .content_length = -1};
+}
+
+/* Value of the first field of that name (lower case or not), or a span with data NULL. */
+Span request_field(const Request *r, const char *name);
+
+/* Whether a body follows the head. */
+static inline bool request_has_body(const Request *r)
+{
+    return r->chunked || r->content_length > 0;
+}

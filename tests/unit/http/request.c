@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* The parser's memory and the look-up of fields; what it accepts is in tables/. */
+#include "http/request.h"
+
+#include "base/cleanup.h"
+#include "http/parser.h"
+#include "tap.h"
+
+static const HttpLimits limits = {8190, 8190, 65536, 100, 1000};
+
+static int parse(Request *r, const char *head)
+{
+    return request_parse(r, head, strlen(head), &limits);
+}
+
+static bool span_is(Span s, const char *text)
+{
+    return s.data && span_equal(s, span_of(text));
+}
+
+static void check_fields(Request *r)
+{
+    is_int(parse(r, "GET /a HTTP/1.1\r\nHost: h\r\nCookie: a\r\nX_Y: 1\r\ncookie: b\r\nEmpty:\r\n\r\n"), 0);
+    is_int(r->n_fields, 4);
+    is_int(r->n_dropped_fields, 1);
+    ok(span_is(request_field(r, "cookie"), "a"), "the first one, in any case");
+    ok(span_is(request_field(r, "HOST"), "h"));
+    ok(span_is(request_field(r, "empty"), ""), "an empty value is not none");
+    ok(!request_field(r, "cooki").data && !request_field(r, "x_y").data, "no such field");
+    ok(!request_has_body(r));
+}
+
+static void check_reuse(Request *r)
+{
+    Field *memory = r->fields;
+
+    is_int(parse(r, "POST /b HTTP/1.0\r\nContent-Length: 7\r\n\r\n"), 0);
+    is_int(r->n_fields, 1);
+    is_int(r->n_dropped_fields, 0);
+    ok(r->fields == memory, "no new memory");
+    ok(request_has_body(r) && !r->keep_alive && r->host.size == 0);
+
+    is_int(
+        parse(r, "HEAD /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"),
+        0);
+    ok(r->chunked && r->expect_continue && r->is_head && request_has_body(r));
+    is_int(r->content_length, -1);
+
+    is_int(parse(r, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), 0);
+    ok(r->is_server_options && !r->chunked && !r->expect_continue && !r->is_head, "nothing is left");
+}
+
+/* What a refused request was is known for the log. */
+static void check_refused(Request *r)
+{
+    is_int(parse(r, "HEAD /d?e HTTP/1.0\r\nHost: a b\r\n\r\n"), 400);
+    is_string(r->reason, "bad Host");
+    ok(span_is(r->method, "HEAD") && span_is(r->target, "/d?e") && r->is_head && r->version_minor == 0);
+    is_int(parse(r, "BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
+    ok(span_is(r->method, "BREW") && span_is(r->target, "/pot") && !r->is_head && r->version_minor == 1);
+    is_int(parse(r, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 0);
+    ok(!r->reason);
+}
+
+static void check_many_fields(Request *r)
+{
+    char head[4096] = "GET / HTTP/1.1\r\nHost: h\r\n";
+    HttpLimits few = limits;
+
+    for (int i = 0; i < 99; i++)
+        strcat(head, "X: y\r\n");
+    strcat(head, "\r\n");
+    is_int(parse(r, head), 0);
+    is_int(r->n_fields, 100);
+    ok(span_is(r->fields[99].value, "y"));
+    few.fields = 50;
+    request_deinit(r);
+    is_int(request_parse(r, head, strlen(head), &few), 431);
+}
+
+int main(void)
+{
+    Request r;
+
+    request_init(&r);
+    check_fields(&r);
+    check_reuse(&r);
+    check_refused(&r);
+    check_many_fields(&r);
+    request_deinit(&r);
+    return tap_done();
+}
