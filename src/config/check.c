@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* The rules of single keys. */
+#include "config/check.h"
+
+#include "base/access-format.h"
+#include "base/parse.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <sys/un.h>
+
+#define ADDRESS_MAX 64
+#define USER_NAME_MAX 31 /* utmp's, which systemd keeps to */
+
+typedef const char *(*CheckFunction)(const char *item, Span *ret_bad);
+
+static size_t identifier_length(const char *s)
+{
+    size_t n = 0;
+
+    while (isalnum((unsigned char)s[n]) || s[n] == '_' || (unsigned char)s[n] >= 0x80)
+        n++;
+    return isdigit((unsigned char)s[0]) ? 0 : n;
+}
+
+/* "a" or "a.b.c"; returns what follows, or NULL. */
+static const char *skip_dotted_name(const char *s)
+{
+    for (;;) {
+        size_t n = identifier_length(s);
+
+        if (n == 0)
+            return NULL;
+        if (s[n] != '.')
+            return s + n;
+        s += n + 1;
+    }
+}
+
+static const char *check_module(const char *item, Span *ret_bad)
+{
+    const char *rest = skip_dotted_name(item);
+
+    (void)ret_bad;
+    if (rest && *rest == ':')
+        rest = skip_dotted_name(rest + 1);
+    if (rest && *rest == '(' && strchr(item, ':') && rest[strlen(rest) - 1] == ')')
+        return NULL;
+    if (rest && *rest == '\0')
+        return NULL;
+    return "is no application; write module:callable or module:factory(), for example shop.wsgi:application";
+}
+
+static const char *check_environment(const char *item, Span *ret_bad)
+{
+    size_t n = 0;
+
+    while (isalnum((unsigned char)item[n]) || item[n] == '_')
+        n++;
+    if (n > 0 && !isdigit((unsigned char)item[0]) && item[n] == '=')
+        return NULL;
+    ret_bad->size = strcspn(item, "="); /* what is behind may be a secret */
+    return "is no name of a variable; write one NAME=value a line, for example "
+           "DJANGO_SETTINGS_MODULE=shop.settings";
+}
+
+static bool is_network(const char *item)
+{
+    const char *slash = strchr(item, '/');
+    size_t n = slash ? (size_t)(slash - item) : strlen(item);
+    char address[ADDRESS_MAX], binary[sizeof(struct in6_addr)];
+    uint64_t bits = 0;
+    bool v4;
+
+    if (n >= sizeof(address))
+        return false;
+    memcpy(address, item, n);
+    address[n] = '\0';
+    v4 = inet_pton(AF_INET, address, binary) == 1;
+    if (!v4 && inet_pton(AF_INET6, address, binary) != 1)
+        return false;
+    return !slash || (parse_uint64(slash + 1, &bits) == 0 && bits <= (v4 ? 32 : 128));
+}
+
+static const char *check_trusted(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (strcmp(item, "unix") == 0 || is_network(item))
+        return NULL;
+    return "is no peer; write addresses (10.0.0.1), networks (10.0.0.0/8) or unix, and 0.0.0.0/0 ::/0 for "
+           "all";
+}
+
+static const char *check_access(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (strcmp(item, "off") == 0 || strcmp(item, "journal") == 0 || item[0] == '/')
+        return NULL;
+    return "is neither off, journal nor an absolute path, for example /var/log/shop/access.log";
+}
+
+static const char *check_access_format(const char *item, Span *ret_bad)
+{
+    _cleanup_(access_format_freep) AccessFormat *f = NULL;
+    const char *bad = item;
+
+    if (*item == '\0')
+        return "is no format; for example %(h)s \"%(r)s\" %(s)s";
+    if (access_format_parse(item, &f, &bad) != -EINVAL)
+        return NULL;
+    *ret_bad = span_of(bad);
+    return "begins with no atom of the access log; atoms are %(h)s, %({name}i)s and others, and %% is a "
+           "percent sign";
+}
+
+/* As systemd takes it in User= and Group=: a name or a number. */
+static const char *check_user(const char *item, Span *ret_bad)
+{
+    size_t n = strlen(item);
+    uint64_t id;
+
+    (void)ret_bad;
+    if (parse_uint64(item, &id) == 0 && id < UINT32_MAX)
+        return NULL;
+    if ((isalpha((unsigned char)item[0]) || item[0] == '_') && n <= USER_NAME_MAX &&
+        strspn(item, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == n)
+        return NULL;
+    return "is no name of a user or group; for example www-data";
+}
+
+static bool is_port(const char *s)
+{
+    uint64_t port;
+
+    return parse_uint64(s, &port) == 0 && port >= 1 && port <= 65535;
+}
+
+/* ADDRESS:PORT or [ADDRESS]:PORT. */
+static bool is_endpoint(const char *item)
+{
+    const char *colon = strrchr(item, ':');
+    char address[ADDRESS_MAX], binary[sizeof(struct in6_addr)];
+    size_t n = colon ? (size_t)(colon - item) : 0;
+
+    if (n == 0 || n >= sizeof(address) || !is_port(colon + 1))
+        return false;
+    memcpy(address, item, n);
+    address[n] = '\0';
+    if (address[0] != '[')
+        return inet_pton(AF_INET, address, binary) == 1;
+    if (address[n - 1] != ']')
+        return false;
+    address[n - 1] = '\0';
+    return inet_pton(AF_INET6, address + 1, binary) == 1;
+}
+
+static const char *check_listen(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (item[0] == '/')
+        return strlen(item) < sizeof(((struct sockaddr_un *)NULL)->sun_path)
+                   ? NULL
+                   : "is too long for a Unix socket; 107 octets are the most";
+    if (strncmp(item, "unix:", strlen("unix:")) == 0)
+        return "is no address; write the path of a Unix socket without unix:";
+    if (is_port(item) || is_endpoint(item))
+        return NULL;
+    return "is no address; write a port (8000), an IP address and a port (127.0.0.1:8000, [::1]:8000) or a "
+           "path "
+           "(/run/shop.sock)";
+}
+
+static const char *check_mode(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (*item && strspn(item, "01234567") == strlen(item) && strtoul(item, NULL, 8) <= 0777)
+        return NULL;
+    return "is no mode; write an octal number up to 0777, for example 0660";
+}
+
+static const struct {
+    size_t offset;
+    CheckFunction check;
+} checks[] = {
+    {offsetof(Config, app_module), check_module},
+    {offsetof(Config, app_environment), check_environment},
+    {offsetof(Config, proxy_trusted), check_trusted},
+    {offsetof(Config, log_access), check_access},
+    {offsetof(Config, log_access_format), check_access_format},
+    {offsetof(Config, service_user), check_user},
+    {offsetof(Config, service_group), check_user},
+    {offsetof(Config, socket_listen), check_listen},
+    {offsetof(Config, socket_group), check_user},
+    {offsetof(Config, socket_mode), check_mode},
+};
+
+const char *check_item(const ConfigOption *o, const char *item, Span *ret_bad)
+{
+    *ret_bad = span_of(item);
+    if (o->type_id == CONFIG_PATH && item[0] != '/')
+        return "is no absolute path; for example /srv/shop";
+    for (size_t i = 0; i < ELEMENTSOF(checks); i++)
+        if (checks[i].offset == o->offset)
+            return checks[i].check(item, ret_bad);
+    return NULL;
+}
