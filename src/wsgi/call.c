@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A request from its environ to close(). Here, and nowhere else in this layer, exceptions become outcomes. */
+#include "wsgi/python.h"
+
+#include "wsgi/call.h"
+
+#include "wsgi/app-state.h"
+#include "wsgi/body.h"
+#include "wsgi/exception.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the exception of a failed request means. A client that is gone is nothing to report. */
+static int take_failure(const Exchange *x, char **ret_error)
+{
+    if (x->gone) {
+        PyErr_Clear();
+        return WSGI_E_GONE;
+    }
+    *ret_error = exception_take_text();
+    return x->begun ? WSGI_E_CUT : WSGI_E_ERROR;
+}
+
+/* The failure of close() is said after that of the request, if there is one; it changes nothing for the
+ * client. */
+static void add_close_failure(char **error)
+{
+    _cleanup_free_ char *former = *error, *text = exception_take_text();
+
+    if (!text || asprintf(error, "%s%sclose() of the application's result failed:\n%s", former ? former : "",
+                          former ? "\n" : "", text) < 0)
+        *error = TAKE_PTR(former);
+}
+
+static int call_application(WsgiApp *app, Slot *slot, Exchange *x, PyObject *environ, char **ret_error)
+{
+    PyObject *args[] = {NULL, environ, (PyObject *)slot->start_response};
+    _cleanup_decref_ PyObject *result =
+        PyObject_Vectorcall(app->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Body body = {.result = result};
+    int r = result ? body_send(&body, x, &app->slots.files) : -1;
+
+    /* Nothing that runs from here on, close() or the finaliser of a local variable, can add to the response.
+     */
+    start_response_detach(slot->start_response);
+    if (r < 0)
+        r = take_failure(x, ret_error);
+    if (result && body_close(&body, &app->slots.files) < 0)
+        add_close_failure(ret_error);
+    return r;
+}
+
+int wsgi_call(WsgiApp *app, const Request *request, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
+              char **ret_error)
+{
+    PyObject *environ;
+    Exchange x;
+    Slot *slot;
+    int r;
+
+    *ret_error = NULL;
+    exchange_init(&x, sink);
+    slot = slot_take(&app->slots, &x, body);
+    if (!slot)
+        return take_failure(&x, ret_error);
+    environ = environ_new(&slot->environ, &app->slots.cache, request, body, peer);
+    if (environ)
+        r = call_application(app, slot, &x, environ, ret_error);
+    else
+        r = take_failure(&x, ret_error);
+    Py_XDECREF(environ);
+    slot_give_back(&app->slots, slot);
+    return r;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* Builds environs. What seldom changes from one request to the next is compared with the base instead of made
+ * anew; names of fields are looked up as they were written. All str are Latin-1 (PEP 3333, "Unicode Issues").
+ */
+#include "wsgi/environ.h"
+
+#include "http/target.h"
+
+#include <string.h>
+
+static const char *const key_names[N_KEYS] = {
+    [KEY_REQUEST_METHOD] = "REQUEST_METHOD",
+    [KEY_RAW_URI] = "RAW_URI",
+    [KEY_PATH_INFO] = "PATH_INFO",
+    [KEY_QUERY_STRING] = "QUERY_STRING",
+    [KEY_SERVER_PROTOCOL] = "SERVER_PROTOCOL",
+    [KEY_SERVER_NAME] = "SERVER_NAME",
+    [KEY_SERVER_PORT] = "SERVER_PORT",
+    [KEY_REMOTE_ADDR] = "REMOTE_ADDR",
+    [KEY_REMOTE_PORT] = "REMOTE_PORT",
+    [KEY_HTTP_HOST] = "HTTP_HOST",
+    [KEY_REQUEST_URI] = "REQUEST_URI",
+    [KEY_URL_SCHEME] = "wsgi.url_scheme",
+    [KEY_INPUT] = "wsgi.input",
+    [KEY_ERRORS] = "wsgi.errors",
+    [KEY_CONTENT_LENGTH] = "CONTENT_LENGTH",
+};
+
+/* --- fields
+ * ------------------------------------------------------------------------------------------------------- */
+
+static int join_field(PyObject *environ, const HeaderName *n, PyObject *value)
+{
+    PyObject *former = PyDict_GetItemWithError(environ, n->key);
+    _cleanup_decref_ PyObject *joined = NULL;
+
+    if (!former)
+        return -1;
+    joined = PyUnicode_FromFormat(n->kind == HEADER_COOKIE ? "%U; %U" : "%U, %U", former, value);
+    return joined ? PyDict_SetItem(environ, n->key, joined) : -1;
+}
+
+static int add_field(PyObject *environ, EnvironCache *cache, const Field *field)
+{
+    HeaderName *n = header_names_find(&cache->names, field->name);
+    Py_ssize_t n_keys = PyDict_GET_SIZE(environ);
+    _cleanup_decref_ PyObject *value = NULL;
+
+    if (!n)
+        return -1;
+    if (n->kind == HEADER_SKIP)
+        return 0;
+    value = header_name_value(n, field->value);
+    if (!value || !PyDict_SetDefault(environ, n->key, value))
+        return -1;
+    return PyDict_GET_SIZE(environ) > n_keys ? 0 : join_field(environ, n, value);
+}
+
+/* Content-Length as the server understood it; of a chunked body, what it turned out to be. */
+static int add_content_length(PyObject *environ, const EnvironCache *cache, const Request *request,
+                              const Spool *body)
+{
+    unsigned long long length = (unsigned long long)request->content_length;
+    _cleanup_decref_ PyObject *string = NULL;
+
+    if (request->chunked)
+        length = body ? spool_size(body) : 0;
+    else if (request->content_length < 0)
+        return 0;
+    string = PyUnicode_FromFormat("%llu", length);
+    return string ? PyDict_SetItem(environ, cache->keys[KEY_CONTENT_LENGTH], string) : -1;
+}
+
+/* --- the base
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* Takes over the reference to value. */
+static int base_put(EnvironBase *base, const EnvironCache *cache, EnvironKey key, PyObject *value)
+{
+    int r = value ? PyDict_SetItem(base->dict, cache->keys[key], value) : -1;
+
+    if (r == 0)
+        base->values[key] = value;
+    Py_XDECREF(value);
+    return r;
+}
+
+static bool base_has(const EnvironBase *base, EnvironKey key, Span text)
+{
+    return base->values[key] && latin1_equals(base->values[key], text);
+}
+
+static int base_sync(EnvironBase *base, const EnvironCache *cache, EnvironKey key, Span text)
+{
+    return base_has(base, key, text) ? 0 : base_put(base, cache, key, latin1_new(text));
+}
+
+/* For keys that are left out when empty. */
+static int base_sync_optional(EnvironBase *base, const EnvironCache *cache, EnvironKey key, Span text)
+{
+    if (text.size > 0)
+        return base_sync(base, cache, key, text);
+    if (!base->values[key])
+        return 0;
+    base->values[key] = NULL;
+    return PyDict_DelItem(base->dict, cache->keys[key]);
+}
+
+static PyObject *path_new(Span path)
+{
+    _cleanup_free_ char *decoded = NULL;
+
+    if (path.size == 0 || !memchr(path.data, '%', path.size))
+        return latin1_new(path);
+    decoded = malloc(path.size);
+    if (!decoded)
+        return PyErr_NoMemory();
+    return latin1_new((Span){decoded, target_decode_path(path, decoded)});
+}
+
+/* RAW_URI stands for the keys that follow from it. */
+static int base_sync_target(EnvironBase *base, const EnvironCache *cache, const Request *r)
+{
+    _cleanup_decref_ PyObject *target = NULL;
+
+    if (base_has(base, KEY_RAW_URI, r->target))
+        return 0;
+    base->values[KEY_RAW_URI] = NULL;
+    target = latin1_new(r->target);
+    if (!target || PyDict_SetItem(base->dict, cache->keys[KEY_REQUEST_URI], target) < 0 ||
+        base_put(base, cache, KEY_PATH_INFO, path_new(r->path)) < 0 ||
+        base_sync(base, cache, KEY_QUERY_STRING, r->query) < 0)
+        return -1;
+    return base_put(base, cache, KEY_RAW_URI, Py_NewRef(target));
+}
+
+static int base_sync_scheme(EnvironBase *base, const EnvironCache *cache, bool https)
+{
+    _cleanup_decref_ PyObject *scheme = NULL;
+
+    if (base->https == https)
+        return 0;
+    scheme = PyUnicode_InternFromString(https ? "https" : "http");
+    if (!scheme || PyDict_SetItem(base->dict, cache->keys[KEY_URL_SCHEME], scheme) < 0)
+        return -1;
+    base->https = https;
+    return 0;
+}
+
+static int base_sync_request(EnvironBase *base, const EnvironCache *cache, const Request *r,
+                             const WsgiPeer *peer)
+{
+    Span protocol = r->version_minor == 0 ? SPAN_LITERAL("HTTP/1.0") : SPAN_LITERAL("HTTP/1.1");
+
+    if (base_sync(base, cache, KEY_REQUEST_METHOD, r->method) < 0 || base_sync_target(base, cache, r) < 0 ||
+        base_sync(base, cache, KEY_SERVER_PROTOCOL, protocol) < 0 ||
+        base_sync(base, cache, KEY_SERVER_NAME, peer->server_name) < 0 ||
+        base_sync(base, cache, KEY_SERVER_PORT, peer->server_port) < 0 ||
+        base_sync(base, cache, KEY_REMOTE_ADDR, peer->remote_addr) < 0 ||
+        base_sync_optional(base, cache, KEY_REMOTE_PORT, peer->remote_port) < 0 ||
+        base_sync_optional(base, cache, KEY_HTTP_HOST, r->host) < 0)
+        return -1;
+    return base_sync_scheme(base, cache, peer->https);
+}
+
+PyObject *environ_new(EnvironBase *base, EnvironCache *cache, const Request *request, const Spool *body,
+                      const WsgiPeer *peer)
+{
+    _cleanup_decref_ PyObject *environ = NULL;
+
+    if (base_sync_request(base, cache, request, peer) < 0)
+        return NULL;
+    environ = PyDict_Copy(base->dict);
+    if (!environ)
+        return NULL;
+    for (size_t i = 0; i < request->n_fields; i++)
+        if (add_field(environ, cache, &request->fields[i]) < 0)
+            return NULL;
+    if (add_content_length(environ, cache, request, body) < 0)
+        return NULL;
+    return TAKE_PTR(environ);
+}
+
+/* --- made once
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int set_new(PyObject *dict, const char *key, PyObject *value)
+{
+    int r = value ? PyDict_SetItemString(dict, key, value) : -1;
+
+    Py_XDECREF(value);
+    return r;
+}
+
+/* A copy has the size of the table that it is copied from. A few more keys for a moment make CPython's dict
+ * grow from 21 places to 42, which leaves room for the fields of nearly every request. */
+static int make_room(PyObject *dict)
+{
+    static const char *const keys[] = {" 1", " 2", " 3", " 4"};
+
+    for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+        if (PyDict_SetItemString(dict, keys[i], Py_None) < 0)
+            return -1;
+    for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+        if (PyDict_DelItemString(dict, keys[i]) < 0)
+            return -1;
+    return 0;
+}
+
+int environ_base_init(EnvironBase *base, const EnvironCache *cache, const EnvironConstants *constants)
+{
+    PyObject *d = PyDict_New();
+
+    *base = (EnvironBase){.dict = d};
+    if (!d || set_new(d, "SCRIPT_NAME", PyUnicode_FromString("")) < 0 ||
+        set_new(d, "SERVER_SOFTWARE", PyUnicode_FromString("cgunicorn/" PACKAGE_VERSION)) < 0 ||
+        set_new(d, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
+        set_new(d, "wsgi.multithread", PyBool_FromLong(constants->multithread)) < 0 ||
+        set_new(d, "wsgi.multiprocess", PyBool_FromLong(constants->multiprocess)) < 0 ||
+        set_new(d, "wsgi.run_once", Py_NewRef(Py_False)) < 0 ||
+        set_new(d, "wsgi.input_terminated", Py_NewRef(Py_True)) < 0 ||
+        set_new(d, "wsgi.file_wrapper", Py_NewRef(constants->file_wrapper)) < 0 ||
+        set_new(d, "wsgi.url_scheme", PyUnicode_InternFromString("http")) < 0)
+        return -1;
+    for (EnvironKey key = 0; key < N_CACHED_KEYS; key++)
+        if (base_sync(base, cache, key, SPAN_LITERAL("")) < 0)
+            return -1;
+    return make_room(d);
+}
+
+void environ_base_clear(EnvironBase *base)
+{
+    Py_CLEAR(base->dict);
+}
+
+int environ_base_set(EnvironBase *base, const EnvironCache *cache, EnvironKey key, PyObject *value)
+{
+    return PyDict_SetItem(base->dict, cache->keys[key], value);
+}
+
+int environ_cache_init(EnvironCache *cache)
+{
+    for (EnvironKey key = 0; key < N_KEYS; key++) {
+        cache->keys[key] = PyUnicode_InternFromString(key_names[key]);
+        if (!cache->keys[key])
+            return -1;
+    }
+    return header_names_init(&cache->names);
+}
+
+void environ_cache_clear(EnvironCache *cache)
+{
+    for (EnvironKey key = 0; key < N_KEYS; key++)
+        Py_CLEAR(cache->keys[key]);
+    header_names_clear(&cache->names);
+}

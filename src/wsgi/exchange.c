@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Between Python's exceptions and the sink's results. The GIL is released here and only here: while the sink
+ * waits. */
+#include "wsgi/exchange.h"
+
+void exchange_init(Exchange *x, ResponseSink *sink)
+{
+    *x = (Exchange){.sink = sink, .thread = PyThread_get_thread_ident()};
+}
+
+/* What one of the sink's functions returned. */
+static int take_result(Exchange *x, int r)
+{
+    if (r == 0)
+        return 0;
+    if (r == SINK_E_WAIT) {
+        x->waiting = true;
+        return 0;
+    }
+    if (r == SINK_E_GONE) {
+        x->gone = true;
+        PyErr_SetString(PyExc_BrokenPipeError, "the client is gone");
+    } else if (r == -ENOMEM) {
+        PyErr_NoMemory();
+    } else {
+        errno = -r;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return -1;
+}
+
+static int wait_for_client(Exchange *x)
+{
+    int r;
+
+    if (x->gone)
+        return take_result(x, SINK_E_GONE);
+    if (!x->waiting)
+        return 0;
+    x->waiting = false;
+    Py_BEGIN_ALLOW_THREADS
+    r = x->sink->wait(x->sink);
+    Py_END_ALLOW_THREADS
+    return take_result(x, r);
+}
+
+int exchange_begin(Exchange *x, int64_t known_length)
+{
+    if (x->begun)
+        return 0;
+    if (!x->started) {
+        PyErr_SetString(PyExc_AssertionError,
+                        "the application did not call start_response(); PEP 3333 wants that "
+                        "before its first block of the body");
+        return -1;
+    }
+    if (take_result(x, x->sink->begin(x->sink, known_length)) < 0)
+        return -1;
+    x->begun = true;
+    return 0;
+}
+
+int exchange_write(Exchange *x, const char *data, size_t size, bool last)
+{
+    if (wait_for_client(x) < 0)
+        return -1;
+    return take_result(x, x->sink->write(x->sink, data, size, last));
+}
+
+int exchange_send_file(Exchange *x, int fd, uint64_t offset, uint64_t size)
+{
+    if (wait_for_client(x) < 0)
+        return -1;
+    return take_result(x, x->sink->send_file(x->sink, fd, offset, size));
+}
+
+int exchange_end(Exchange *x)
+{
+    int r;
+
+    if (x->gone)
+        return take_result(x, SINK_E_GONE);
+    r = x->sink->end(x->sink);
+    if (r != RESPONSE_E_SHORT)
+        return take_result(x, r);
+    PyErr_Format(PyExc_ValueError, "the application's body is %llu octets shorter than its Content-Length",
+                 (unsigned long long)x->sink->response->remaining);
+    return -1;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* One response on its way into the sink: when its head goes out, when to wait for the client. Shared by the
+ * iteration of the result, by write() and by start_response. */
+#pragma once
+
+#include "wsgi/python.h"
+
+#include "wsgi/sink.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Exchange {
+    ResponseSink *sink;
+    unsigned long thread; /* that runs the application: the only one that the sink is called from */
+    bool started;         /* start_response was called */
+    bool begun;           /* the head is final */
+    bool waiting;         /* the client is behind: wait before giving more */
+    bool gone;            /* the client is; what is raised from then on is a consequence */
+} Exchange;
+
+void exchange_init(Exchange *x, ResponseSink *sink);
+
+/* All return 0, or -1 with an exception. */
+
+/* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. */
+int exchange_begin(Exchange *x, int64_t known_length);
+
+/* After exchange_begin(). last: nothing follows for sure. */
+int exchange_write(Exchange *x, const char *data, size_t size, bool last);
+int exchange_send_file(Exchange *x, int fd, uint64_t offset, uint64_t size);
+int exchange_end(Exchange *x);
+
+/* Whether octets given now would go out: after the head, not to HEAD, 204, 304, nor past Content-Length. */
+static inline bool exchange_takes_more(const Exchange *x)
+{
+    const Response *r = x->sink->response;
+
+    return r->framing != BODY_NONE && (r->framing != BODY_LENGTH || r->remaining > 0);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts CPython as the python3 program of the site's virtualenv would, less what an embedding program must
+ * not do: signal handlers, command line, the user's own site directory. */
+#include "wsgi/python.h"
+
+#include "wsgi/interpreter.h"
+
+#include "wsgi/exception.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static PyThreadState *main_thread;
+
+const char *interpreter_version(void)
+{
+    return PYTHON_MINOR;
+}
+
+/* --- the virtualenv, before anything is started
+ * ------------------------------------------------------------------- */
+
+/* The value of a line "key = value" of pyvenv.cfg, its end cut off; or NULL. */
+static char *match_key(char *line, const char *key)
+{
+    size_t n = strlen(key);
+
+    line += strspn(line, " \t");
+    if (strncmp(line, key, n) != 0)
+        return NULL;
+    line += n + strspn(line + n, " \t");
+    if (*line != '=')
+        return NULL;
+    line += 1 + strspn(line + 1, " \t");
+    line[strcspn(line, " \t\r\n")] = '\0';
+    return line;
+}
+
+/* The Python version that a virtualenv says it was made for: `version` of the venv module, `version_info` of
+ * others. An empty string if it doesn't say. The caller frees it; NULL: no memory. */
+static char *read_version(FILE *file)
+{
+    _cleanup_free_ char *line = NULL;
+    size_t capacity = 0;
+
+    while (getline(&line, &capacity, file) > 0) {
+        char *version = match_key(line, "version");
+
+        if (!version)
+            version = match_key(line, "version_info");
+        if (version)
+            return strdup(version);
+    }
+    return strdup("");
+}
+
+/* "3.11.2" and "3.11" have the minor version 3.11, "3.1" and "3.110" have not. */
+static bool has_minor(const char *version, const char *minor)
+{
+    size_t n = strlen(minor);
+
+    return strncmp(version, minor, n) == 0 && !isdigit((unsigned char)version[n]);
+}
+
+/* All return 0, or -1 with *ret_error. */
+__attribute__((__format__(__printf__, 2, 3))) static int fail(char **ret_error, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    if (vasprintf(ret_error, format, ap) < 0)
+        *ret_error = NULL;
+    va_end(ap);
+    return -1;
+}
+
+static int check_version(const char *virtualenv, const char *version, char **ret_error)
+{
+    size_t minor = strcspn(version, ".");
+
+    if (version[0] == '\0' || has_minor(version, PYTHON_MINOR))
+        return 0;
+    if (version[minor])
+        minor += 1 + strspn(version + minor + 1, "0123456789");
+    return fail(
+        ret_error,
+        "virtualenv %s was made for Python %.*s, this worker embeds %s: make it anew with "
+        "`python%s -m venv --clear %s` and install the packages again, or install cgunicorn for Python %.*s",
+        virtualenv, (int)minor, version, PYTHON_MINOR, PYTHON_MINOR, virtualenv, (int)minor, version);
+}
+
+static int check_virtualenv(const char *virtualenv, char **ret_error)
+{
+    _cleanup_free_ char *path = NULL, *version = NULL;
+    FILE *file;
+
+    if (asprintf(&path, "%s/pyvenv.cfg", virtualenv) < 0)
+        return fail(ret_error, "out of memory");
+    file = fopen(path, "re");
+    if (!file && errno == ENOENT)
+        return fail(ret_error, "virtualenv %s: there is no pyvenv.cfg in it, so it is not a virtualenv",
+                    virtualenv);
+    if (!file)
+        return fail(ret_error, "virtualenv %s: cannot read pyvenv.cfg: %s", virtualenv, strerror(errno));
+    version = read_version(file);
+    fclose(file);
+    if (!version)
+        return fail(ret_error, "out of memory");
+    return check_version(virtualenv, version, ret_error);
+}
+
+/* What sys.executable will be; from it getpath.py finds pyvenv.cfg and the packages. The caller frees it. */
+static int find_executable(const char *virtualenv, char **ret, char **ret_error)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (!virtualenv)
+        path = strdup(PYTHON_INTERPRETER);
+    else if (check_virtualenv(virtualenv, ret_error) < 0)
+        return -1;
+    else if (asprintf(&path, "%s/bin/python3", virtualenv) < 0)
+        path = NULL;
+    if (!path)
+        return fail(ret_error, "out of memory");
+    if (access(path, X_OK) < 0)
+        return fail(ret_error, "cannot use the interpreter %s: %s%s", path, strerror(errno),
+                    virtualenv
+                        ? " (make the virtualenv anew if the Python it was made with is no longer installed)"
+                        : "");
+    *ret = TAKE_PTR(path);
+    return 0;
+}
+
+/* --- start
+ * -------------------------------------------------------------------------------------------------------- */
+
+static PyStatus configure(PyConfig *config, const char *executable, const char *process_name)
+{
+    char *argv[] = {(char *)process_name};
+    PyStatus status;
+
+    config->install_signal_handlers = 0;
+    config->parse_argv = 0;
+    config->user_site_directory = 0;
+    config->safe_path = 1;
+    status = PyConfig_SetBytesArgv(config, 1, argv);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesString(config, &config->program_name, executable);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesString(config, &config->executable, executable);
+    return status;
+}
+
+static int start(const char *executable, const char *process_name, char **ret_error)
+{
+    PyConfig config;
+    PyStatus status;
+    int r = 0;
+
+    /* Would hide the virtualenv from getpath.py, and point to another version's library more often than not.
+     */
+    unsetenv("PYTHONHOME");
+    PyConfig_InitPythonConfig(&config);
+    status = configure(&config, executable, process_name);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    if (PyStatus_Exception(status))
+        r = fail(ret_error, "cannot start Python %s as %s: %s%s%s", PYTHON_MINOR, executable,
+                 status.func ? status.func : "", status.func ? ": " : "",
+                 status.err_msg ? status.err_msg : "it asked to exit");
+    PyConfig_Clear(&config);
+    return r;
+}
+
+/* --- after the start, by the C API; all return 0, or -1 with an exception
+ * ----------------------------------------- */
+
+static int insert_path(PyObject *list, Py_ssize_t *i, const char *directory)
+{
+    _cleanup_decref_ PyObject *path = PyUnicode_DecodeFSDefault(directory);
+
+    return path ? PyList_Insert(list, (*i)++, path) : -1;
+}
+
+static int set_up_path(const InterpreterOptions *options)
+{
+    PyObject *list = PySys_GetObject("path");
+    Py_ssize_t i = 0;
+
+    if (!list || !PyList_Check(list)) {
+        PyErr_SetString(PyExc_RuntimeError, "sys.path is not a list");
+        return -1;
+    }
+    if (options->chdir && insert_path(list, &i, options->chdir) < 0)
+        return -1;
+    for (char *const *p = options->pythonpath; p && *p; p++)
+        if (insert_path(list, &i, *p) < 0)
+            return -1;
+    return 0;
+}
+
+/* Otherwise what the application prints stays in a buffer until that is full, because nothing here is a
+ * terminal. */
+static int set_up_stream(const char *name)
+{
+    _cleanup_decref_ PyObject *stream = Py_XNewRef(PySys_GetObject(name)), *reconfigure = NULL, *none = NULL;
+    _cleanup_decref_ PyObject *args = NULL, *keywords = NULL;
+
+    if (!stream || Py_IsNone(stream)) /* the descriptor was closed at the start */
+        return 0;
+    reconfigure = PyObject_GetAttrString(stream, "reconfigure");
+    args = PyTuple_New(0);
+    keywords = Py_BuildValue("{sO}", "line_buffering", Py_True);
+    none = reconfigure && args && keywords ? PyObject_Call(reconfigure, args, keywords) : NULL;
+    return none ? 0 : -1;
+}
+
+static int enable_faulthandler(void)
+{
+    _cleanup_decref_ PyObject *module = PyImport_ImportModule("faulthandler");
+    _cleanup_decref_ PyObject *enable = module ? PyObject_GetAttrString(module, "enable") : NULL;
+    _cleanup_decref_ PyObject *args = Py_BuildValue("(iO)", STDERR_FILENO, Py_True);
+    _cleanup_decref_ PyObject *none = enable && args ? PyObject_CallObject(enable, args) : NULL;
+
+    return none ? 0 : -1;
+}
+
+int interpreter_init(const InterpreterOptions *options, char **ret_error)
+{
+    _cleanup_free_ char *executable = NULL;
+
+    *ret_error = NULL;
+    if (find_executable(options->virtualenv, &executable, ret_error) < 0 ||
+        start(executable, options->process_name, ret_error) < 0)
+        return -1;
+    main_thread = PyThreadState_Get();
+    if (set_up_path(options) < 0 || set_up_stream("stdout") < 0 || set_up_stream("stderr") < 0 ||
+        enable_faulthandler() < 0) {
+        *ret_error = exception_take_report("cannot set up Python");
+        return -1;
+    }
+    return 0;
+}
+
+/* --- fork, threads, end
+ * ------------------------------------------------------------------------------------------- */
+
+void interpreter_before_fork(void)
+{
+    PyOS_BeforeFork();
+}
+
+void interpreter_after_fork_parent(void)
+{
+    PyOS_AfterFork_Parent();
+}
+
+void interpreter_after_fork_child(void)
+{
+    PyOS_AfterFork_Child();
+}
+
+void interpreter_freeze(void)
+{
+    _cleanup_decref_ PyObject *gc = PyImport_ImportModule("gc");
+    _cleanup_decref_ PyObject *collected = gc ? PyObject_CallMethod(gc, "collect", NULL) : NULL;
+    _cleanup_decref_ PyObject *frozen = collected ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
+
+    /* It only saves memory: a failure is not worth more than forgetting it. */
+    if (!frozen)
+        PyErr_Clear();
+}
+
+void interpreter_finalize(void)
+{
+    (void)Py_FinalizeEx();
+    main_thread = NULL;
+}
+
+/* An InterpreterThread is CPython's PyThreadState under a name that needs no Python.h. */
+InterpreterThread *interpreter_main_thread(void)
+{
+    return (InterpreterThread *)main_thread;
+}
+
+InterpreterThread *interpreter_thread_new(void)
+{
+    return (InterpreterThread *)PyThreadState_New(PyInterpreterState_Main());
+}
+
+void interpreter_acquire(InterpreterThread *t)
+{
+    PyEval_RestoreThread((PyThreadState *)t);
+}
+
+void interpreter_release(InterpreterThread *t)
+{
+    PyThreadState *released = PyEval_SaveThread();
+
+    assert(released == (PyThreadState *)t);
+    (void)released;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The embedded interpreter: start, fork hooks, threads, end. Nothing here assumes which program it is in. */
+#pragma once
+
+#include <stdbool.h>
+
+typedef struct InterpreterOptions {
+    const char *virtualenv;   /* NULL: the interpreter's own packages */
+    const char *chdir;        /* first entry of sys.path; the process is there already; NULL: none */
+    char *const *pythonpath;  /* NULL-terminated or NULL; in front of the rest of sys.path */
+    const char *process_name; /* sys.argv[0] */
+} InterpreterOptions;
+
+/* Every *ret_error here is text for the log, to be freed. 0, or -1 with *ret_error.
+ * Afterwards the calling thread holds the GIL; faulthandler is on for SIGABRT, SIGSEGV, SIGBUS, SIGFPE and
+ * SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are line-buffered; no signal handler of Python is
+ * installed. */
+int interpreter_init(const InterpreterOptions *options, char **ret_error);
+
+/* Around a fork in the thread that holds the GIL: before, then in the parent, and in the child that goes on
+ * as a worker (only there). See PyOS_BeforeFork() in the C API manual. */
+void interpreter_before_fork(void);
+void interpreter_after_fork_parent(void);
+void interpreter_after_fork_child(void);
+
+/* gc.collect() and gc.freeze(), once, before the first fork. */
+void interpreter_freeze(void);
+
+/* Runs atexit and threading's shutdown and ends the interpreter. The calling thread holds the GIL. */
+void interpreter_finalize(void);
+
+/* A thread of the worker that will run Python. The main thread's state exists from interpreter_init() on. */
+typedef struct InterpreterThread InterpreterThread;
+InterpreterThread *interpreter_main_thread(void);
+InterpreterThread *interpreter_thread_new(
+    void); /* called by the thread itself, without the GIL; NULL: no memory */
+
+/* Takes and gives back the GIL for this thread. */
+void interpreter_acquire(InterpreterThread *t);
+void interpreter_release(InterpreterThread *t);
+
+/* "3.11": the minor version that this was built for; a virtualenv must have the same. */
+const char *interpreter_version(void);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The one file that includes <Python.h>, and what differs between the supported versions of its API. Not a
+ * wrapper: the C API is used by its own names. */
+#pragma once
+
+/* CPython 3.11 declares what PY_SSIZE_T_CLEAN renames twice. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#pragma GCC diagnostic pop
+
+#include "base/cleanup.h"
+
+static inline void python_decrefp(PyObject **p)
+{
+    Py_XDECREF(*p);
+}
+#define _cleanup_decref_ _cleanup_(python_decrefp)
+
+/* The current exception, with its traceback set, as a new reference; it is no longer current. NULL: there is
+ * none. */
+static inline PyObject *python_take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!type)
+        return NULL;
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback)
+        PyException_SetTraceback(value, traceback);
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+/* For tp_dealloc of types made by PyType_FromSpec(): their instances own a reference to them. */
+static inline void python_free_instance(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    type->tp_free(self);
+    Py_DECREF(type);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What one request needs and the next can use again. As many exist as requests were under way at one time. */
+#pragma once
+
+#include "wsgi/python.h"
+
+#include "wsgi/environ.h"
+#include "wsgi/errors.h"
+#include "wsgi/exchange.h"
+#include "wsgi/file-wrapper.h"
+#include "wsgi/input.h"
+#include "wsgi/start-response.h"
+
+typedef struct Slot {
+    struct Slot *next;
+    EnvironBase environ;
+    ExchangeCallable *start_response;
+    Input *input;
+    Errors *errors;
+} Slot;
+
+/* The free slots and what they are made of. Zero-initialised. The GIL guards it: it isn't released between
+ * the look at the list and its change. */
+typedef struct SlotPool {
+    Slot *free;
+    EnvironCache cache;
+    FileTypes files;
+    StartResponseTypes start_response;
+    PyTypeObject *input;
+    PyTypeObject *errors;
+    bool multithread;
+    bool multiprocess;
+    int errors_fd; /* borrowed */
+} SlotPool;
+
+/* 0, or -1 with an exception; in any case slot_pool_clear() frees. */
+int slot_pool_init(SlotPool *pool);
+void slot_pool_clear(SlotPool *pool);
+
+/* A slot bound to an exchange and a body (NULL: empty); NULL with an exception. slot_give_back() unbinds it
+ * from both and renews what the application has kept. */
+Slot *slot_take(SlotPool *pool, Exchange *x, const Spool *body);
+void slot_give_back(SlotPool *pool, Slot *slot);

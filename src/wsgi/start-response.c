@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* start_response(status, headers[, exc_info]) → write(data). What is wrong with its arguments is raised to
+ * the application that gave them. */
+#include "wsgi/start-response.h"
+
+#include <stddef.h>
+
+#define WANTED "start_response(status, headers, exc_info=None) (PEP 3333): "
+
+/* The octets of a native string (PEP 3333, "A Note On String Types"), borrowed; NULL and an exception if it
+ * has others. */
+static const char *latin1_of(PyObject *string, size_t *ret_size)
+{
+    if (PyUnicode_KIND(string) != PyUnicode_1BYTE_KIND) {
+        PyErr_Format(PyExc_ValueError, WANTED "%A has characters that are not Latin-1", string);
+        return NULL;
+    }
+    *ret_size = (size_t)PyUnicode_GET_LENGTH(string);
+    return (const char *)PyUnicode_1BYTE_DATA(string);
+}
+
+/* r: what one of the Response setters returned for name (NULL: the status) and value. */
+static int raise_response_error(int r, PyObject *name, PyObject *value)
+{
+    if (r == -ENOMEM)
+        PyErr_NoMemory();
+    else if (!name)
+        PyErr_Format(PyExc_ValueError, WANTED "status %A: %s", value, response_error_text(r));
+    else
+        PyErr_Format(PyExc_ValueError, WANTED "header %A: %A: %s", name, value, response_error_text(r));
+    return -1;
+}
+
+static int set_status(Response *response, PyObject *status)
+{
+    const char *data;
+    size_t size;
+    int r;
+
+    if (!PyUnicode_Check(status)) {
+        PyErr_Format(PyExc_TypeError, WANTED "status is a str such as '200 OK', not %.200s",
+                     Py_TYPE(status)->tp_name);
+        return -1;
+    }
+    data = latin1_of(status, &size);
+    if (!data)
+        return -1;
+    r = response_set_status(response, data, size);
+    return r == 0 ? 0 : raise_response_error(r, NULL, status);
+}
+
+static int add_header(Response *response, PyObject *pair)
+{
+    const char *name, *value;
+    size_t name_size, value_size;
+    int r;
+
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0)) ||
+        !PyUnicode_Check(PyTuple_GET_ITEM(pair, 1))) {
+        PyErr_Format(PyExc_TypeError, WANTED "headers is a list of (name, value) tuples of str; %R is in it",
+                     pair);
+        return -1;
+    }
+    name = latin1_of(PyTuple_GET_ITEM(pair, 0), &name_size);
+    value = name ? latin1_of(PyTuple_GET_ITEM(pair, 1), &value_size) : NULL;
+    if (!value)
+        return -1;
+    r = response_add_field(response, name, name_size, value, value_size);
+    return r == 0 ? 0 : raise_response_error(r, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+}
+
+static int set_head(Response *response, PyObject *status, PyObject *headers)
+{
+    if (!PyList_Check(headers)) {
+        PyErr_Format(PyExc_TypeError, WANTED "headers is a list of (name, value) tuples, not %.200s",
+                     Py_TYPE(headers)->tp_name);
+        return -1;
+    }
+    if (set_status(response, status) < 0)
+        return -1;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++)
+        if (add_header(response, PyList_GET_ITEM(headers, i)) < 0)
+            return -1;
+    return 0;
+}
+
+/* Raises again what exc_info holds, because the head has gone out already. */
+static void raise_exc_info(PyObject *exc_info)
+{
+    PyObject *value = PyTuple_GET_ITEM(exc_info, 1), *traceback = PyTuple_GET_ITEM(exc_info, 2);
+
+    if (PyTraceBack_Check(traceback))
+        PyException_SetTraceback(value, traceback);
+    PyErr_SetObject((PyObject *)Py_TYPE(value), value);
+}
+
+/* Whether this call may set the head, at all or anew. */
+static int check_order(Exchange *x, PyObject *exc_info)
+{
+    if (!exc_info) {
+        if (!x->started)
+            return 0;
+        PyErr_SetString(PyExc_AssertionError, WANTED "called a second time without exc_info");
+        return -1;
+    }
+    if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3 ||
+        !PyExceptionInstance_Check(PyTuple_GET_ITEM(exc_info, 1))) {
+        PyErr_SetString(PyExc_TypeError, WANTED "exc_info is the tuple that sys.exc_info() gives");
+        return -1;
+    }
+    if (!x->begun)
+        return 0;
+    raise_exc_info(exc_info);
+    return -1;
+}
+
+/* exc_info of the call, NULL for none or None; the other arguments are args[0] and args[1]. */
+static int parse_arguments(PyObject *const *args, size_t n_args, PyObject *names, PyObject **ret_exc_info)
+{
+    Py_ssize_t n_names = names ? PyTuple_GET_SIZE(names) : 0;
+    PyObject *exc_info;
+
+    if ((n_args != 2 && n_args != 3) || (n_args == 3 && n_names > 0) || n_names > 1 ||
+        (n_names == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "exc_info") != 0)) {
+        PyErr_SetString(PyExc_TypeError, WANTED "takes two positional arguments, and exc_info");
+        return -1;
+    }
+    exc_info = n_args == 3 || n_names == 1 ? args[2] : Py_None;
+    *ret_exc_info = Py_IsNone(exc_info) ? NULL : exc_info;
+    return 0;
+}
+
+static Exchange *exchange_of(PyObject *callable, const char *name)
+{
+    Exchange *x = ((ExchangeCallable *)callable)->exchange;
+
+    if (!x)
+        PyErr_Format(PyExc_RuntimeError, "%s() was called after the end of its request", name);
+    return x;
+}
+
+static PyObject *start_response_call(PyObject *callable, PyObject *const *args, size_t n_args,
+                                     PyObject *names)
+{
+    ExchangeCallable *self = (ExchangeCallable *)callable;
+    Exchange *x = exchange_of(callable, "start_response");
+    PyObject *exc_info;
+    Response *response;
+
+    if (!x || parse_arguments(args, (size_t)PyVectorcall_NARGS(n_args), names, &exc_info) < 0 ||
+        check_order(x, exc_info) < 0)
+        return NULL;
+    response = x->sink->response;
+    if (x->started)
+        response_reset(response);
+    x->started = set_head(response, args[0], args[1]) == 0;
+    if (!x->started) {
+        response_reset(response);
+        return NULL;
+    }
+    return Py_NewRef((PyObject *)self->write);
+}
+
+static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_args, PyObject *names)
+{
+    Exchange *x = exchange_of(callable, "write");
+
+    if (!x)
+        return NULL;
+    if (PyVectorcall_NARGS(n_args) != 1 || names || !PyBytes_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "write() takes one positional argument of bytes (PEP 3333)");
+        return NULL;
+    }
+    if (PyThread_get_thread_ident() != x->thread) {
+        PyErr_SetString(PyExc_RuntimeError, "write() is for the thread that runs the application");
+        return NULL;
+    }
+    if (PyBytes_GET_SIZE(args[0]) > 0 &&
+        (exchange_begin(x, -1) < 0 ||
+         exchange_write(x, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), false) < 0))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static void callable_dealloc(PyObject *object)
+{
+    Py_CLEAR(((ExchangeCallable *)object)->write);
+    python_free_instance(object);
+}
+
+static PyMemberDef callable_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(ExchangeCallable, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyTypeObject *callable_type_new(const char *name)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, callable_dealloc},
+        {Py_tp_call, PyVectorcall_Call},
+        {Py_tp_members, callable_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = name,
+        .basicsize = sizeof(ExchangeCallable),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE |
+                 Py_TPFLAGS_HAVE_VECTORCALL,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromSpec(&spec);
+}
+
+int start_response_types_init(StartResponseTypes *types)
+{
+    types->start_response = callable_type_new("cgunicorn.start_response");
+    types->write = callable_type_new("cgunicorn.write");
+    return types->start_response && types->write ? 0 : -1;
+}
+
+void start_response_types_clear(StartResponseTypes *types)
+{
+    Py_CLEAR(types->start_response);
+    Py_CLEAR(types->write);
+}
+
+static ExchangeCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorcall, ExchangeCallable *write)
+{
+    ExchangeCallable *self = PyObject_New(ExchangeCallable, type);
+
+    if (!self)
+        return NULL;
+    self->vectorcall = vectorcall;
+    self->exchange = NULL;
+    self->write = (ExchangeCallable *)Py_XNewRef((PyObject *)write);
+    return self;
+}
+
+ExchangeCallable *start_response_new(const StartResponseTypes *types)
+{
+    ExchangeCallable *write = callable_new(types->write, write_call, NULL), *self = NULL;
+
+    if (write)
+        self = callable_new(types->start_response, start_response_call, write);
+    Py_XDECREF(write);
+    return self;
+}
