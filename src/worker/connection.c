@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* A client's connection and its states. */
+#include "worker/connection.h"
+
+#include "base/escape.h"
+#include "base/log.h"
+#include "base/message-ids.h"
+#include "worker/intake.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define LINGER_BYTES_MAX (64u * 1024 * 1024)
+#define PIPELINE_OUTPUT_MAX (64 * 1024)
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+/* An IPv4 client of a listener for both families reads like one of an IPv4 listener. */
+static void print_address(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
+                          char port[static 6])
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+
+    to[0] = port[0] = '\0';
+    if (a->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, 6, "%u", ntohs(in->sin_port));
+    } else if (a->ss_family == AF_INET6) {
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, 6, "%u", ntohs(in6->sin6_port));
+    }
+}
+
+static void connection_read_addresses(Connection *c, const struct sockaddr_storage *peer)
+{
+    struct sockaddr_storage own;
+    socklen_t size = sizeof own;
+    char port[6];
+
+    print_address(peer, c->address, c->port);
+    if (c->listener->is_wildcard && getsockname(c->fd, (struct sockaddr *)&own, &size) == 0)
+        print_address(&own, c->server_address, port);
+}
+
+int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    Connection *c = calloc(1, sizeof *c);
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+
+    if (!c || epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+        int r = c ? -errno : -ENOMEM;
+        free(c);
+        close(fd);
+        return r;
+    }
+    c->source.type = SOURCE_CONNECTION;
+    c->fd = fd;
+    c->events = EPOLLIN;
+    c->listener = listener;
+    connection_read_addresses(c, peer);
+    l->n_connections++;
+    connection_set_timeout(l, c, TIMEOUT_HEAD);
+    intake_on_readable(l, c); /* most clients have sent something by now */
+    return 0;
+}
+
+static void connection_release_exchange(Loop *l, Connection *c)
+{
+    if (c->exchange)
+        exchange_pool_put(&l->exchanges, TAKE_PTR(c->exchange));
+}
+
+void connection_close(Loop *l, Connection *c)
+{
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    c->state = CONNECTION_CLOSED;
+    timeout_disarm(&c->timeout);
+    connection_release_exchange(l, c);
+    /* Explicitly: a child that the application forked may keep the description open, and the set with it,
+     * epoll(7). */
+    connection_set_events(l, c, 0);
+    close(c->fd);
+    l->n_connections--;
+    c->next_queued = l->closed;
+    l->closed = c;
+}
+
+void connection_set_events(Loop *l, Connection *c, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = c};
+    int op = c->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+
+    if (events == c->events)
+        return;
+    if (epoll_ctl(l->epoll_fd, op, c->fd, &e) < 0) {
+        log_error("epoll_ctl: %s", strerror(errno));
+        shutdown(c->fd, SHUT_RDWR);
+    }
+    c->events = events;
+}
+
+void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind)
+{
+    c->timeout_kind = kind;
+    timeout_arm(&l->timeouts[kind], &c->timeout, l->now);
+}
+
+/* --- the records
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* Method and target, or what came in their place. */
+static void describe_request(const Exchange *x, char *to, size_t size)
+{
+    Span in = buffer_span(&x->in);
+    const char *end = memchr(in.data, '\r', in.size);
+    size_t n;
+
+    if (x->request.method.size == 0) {
+        escape_bytes(to, size, (Span){in.data, end ? (size_t)(end - in.data) : in.size});
+        return;
+    }
+    n = escape_bytes(to, size / 2, x->request.method);
+    to[n++] = ' ';
+    escape_bytes(to + n, size - n, x->request.target);
+}
+
+static void connection_log_access(Loop *l, Connection *c, const Response *response)
+{
+    Exchange *x = c->exchange;
+
+    if (!l->access_log)
+        return;
+    access_log_add(l->access_log,
+                   &(AccessEntry){
+                       .request = &x->request,
+                       .response = response,
+                       .status = x->status,
+                       .body_size = response ? response->body_size : 0,
+                       .remote_addr = x->forwarded.address.data ? x->forwarded.address : span_of(c->address),
+                       .duration_usec = l->now - x->started_usec,
+                   });
+}
+
+static void connection_log_error(const Connection *c)
+{
+    const Exchange *x = c->exchange;
+    char request[512];
+
+    if (!x->error)
+        return;
+    describe_request(x, request, sizeof request);
+    log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "Error in the application, %s\n%s", request, x->error);
+}
+
+/* --- the way out
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* Closing with octets unread would make the kernel send a RST, which can overtake the answer (RFC 9112 §9.6).
+ */
+static void connection_linger(Loop *l, Connection *c)
+{
+    connection_release_exchange(l, c);
+    if (shutdown(c->fd, SHUT_WR) < 0) {
+        connection_close(l, c);
+        return;
+    }
+    c->state = CONNECTION_LINGERING;
+    connection_set_timeout(l, c, TIMEOUT_LINGER);
+    connection_set_events(l, c, EPOLLIN);
+}
+
+static void connection_on_lingering(Loop *l, Connection *c)
+{
+    ssize_t n = recv(c->fd, l->scratch, sizeof l->scratch, 0);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    c->n_lingered += n > 0 ? (uint32_t)n : 0;
+    if (n <= 0 || c->n_lingered > LINGER_BYTES_MAX)
+        connection_close(l, c);
+}
+
+/* Everything is sent: the next request, or none for now. */
+static void connection_on_sent(Loop *l, Connection *c)
+{
+    if (c->closes) {
+        if (c->must_linger)
+            connection_linger(l, c);
+        else
+            connection_close(l, c);
+        return;
+    }
+    connection_set_events(l, c, EPOLLIN);
+    if (c->state != CONNECTION_WRITING)
+        return;
+    if (buffer_size(&c->exchange->in) > 0) {
+        intake_advance(l, c);
+        return;
+    }
+    connection_release_exchange(l, c);
+    c->state = CONNECTION_IDLE;
+    connection_set_timeout(l, c, l->is_draining ? TIMEOUT_FAREWELL : TIMEOUT_KEEPALIVE);
+}
+
+void connection_on_flush(Loop *l, Connection *c)
+{
+    int r;
+
+    if (c->state == CONNECTION_RUNNING || c->state == CONNECTION_CLOSED || !c->exchange)
+        return;
+    r = output_flush(&c->exchange->output, c->fd);
+    if (r == 0) {
+        connection_on_sent(l, c);
+    } else if (r != OUTPUT_E_PENDING) {
+        c->exchange->is_gone = true;
+        if (c->state != CONNECTION_READY) /* else it is in the queue, and is dropped there */
+            connection_close(l, c);
+    } else if (c->state != CONNECTION_READY) {
+        c->state = CONNECTION_WRITING;
+        connection_set_timeout(l, c, TIMEOUT_WRITE);
+        connection_set_events(l, c, EPOLLOUT);
+    }
+}
+
+void connection_on_response(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+
+    connection_log_error(c);
+    connection_log_access(l, c, x->status == x->response.status ? &x->response : NULL);
+    atomic_fetch_add_explicit(&l->seat->requests, 1, memory_order_relaxed);
+    c->state = CONNECTION_WRITING;
+    if (x->is_gone) {
+        connection_close(l, c);
+        return;
+    }
+    c->closes = x->response.close || x->is_cut;
+    exchange_next_request(x);
+    c->must_linger = buffer_size(&x->in) > 0;
+    loop_keep_back(l, c);
+    /* Pipelined requests are answered together, within reason. */
+    if (!c->closes && c->must_linger && output_is_simple(&x->output) &&
+        buffer_size(output_memory(&x->output)) < PIPELINE_OUTPUT_MAX)
+        intake_advance(l, c);
+}
+
+void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reason)
+{
+    Exchange *x = c->exchange;
+    char request[512];
+
+    describe_request(x, request, sizeof request);
+    log_info("Refused a request of %s: %u, %s: %s", c->address[0] ? c->address : "a local client", status,
+             reason, request);
+    x->status = status;
+    connection_log_access(l, c, NULL);
+    c->state = CONNECTION_WRITING;
+    c->closes = c->must_linger = true;
+    if (response_append_error(output_memory(&x->output), status, x->request.is_head, true, l->date) < 0)
+        connection_close(l, c);
+    else
+        connection_on_flush(l, c);
+}
+
+/* OPTIONS * asks the server, not a resource (RFC 9110 §9.3.7). */
+static void connection_answer_options(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    bool keep_alive = !l->is_draining;
+
+    x->status = 200;
+    if (response_set_status(&x->response, "200 OK", 6) != 0 ||
+        response_begin(&x->response, &x->request, 0, keep_alive, l->date, output_memory(&x->output)) != 0)
+        x->is_gone = true;
+    connection_on_response(l, c);
+}
+
+void connection_on_request(Loop *l, Connection *c)
+{
+    timeout_disarm(&c->timeout);
+    if (c->exchange->request.is_server_options) {
+        connection_answer_options(l, c);
+        return;
+    }
+    c->state = CONNECTION_READY;
+    connection_queue_push(&l->ready, c);
+}
+
+/* --- events
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+/* The application of another thread runs for it, and may be sending. */
+static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)
+{
+    Exchange *x = c->exchange;
+    uint32_t wanted = c->events & ~(uint32_t)EPOLLIN; /* a next request, or its end: later */
+    int r;
+
+    pthread_mutex_lock(&x->lock);
+    r = events & EPOLLOUT ? output_flush(&x->output, c->fd) : OUTPUT_E_PENDING;
+    if (r == 0)
+        wanted &= ~(uint32_t)EPOLLOUT;
+    if (r < 0 || events & (EPOLLERR | EPOLLHUP)) {
+        x->is_gone = true;
+        wanted = 0;
+    }
+    connection_set_events(l, c, wanted);
+    pthread_cond_signal(&x->progress);
+    pthread_mutex_unlock(&x->lock);
+}
+
+/* In the queue for the application: only its end is of interest. */
+static void connection_on_event_ready(Loop *l, Connection *c, uint32_t events)
+{
+    if (events & (EPOLLERR | EPOLLHUP))
+        c->exchange->is_gone = true;
+    connection_set_events(l, c, 0);
+}
+
+void connection_on_event(Loop *l, Connection *c, uint32_t events)
+{
+    switch (c->state) {
+    case CONNECTION_IDLE:
+    case CONNECTION_HEAD:
+    case CONNECTION_BODY:
+        intake_on_readable(l, c);
+        break;
+    case CONNECTION_READY:
+        connection_on_event_ready(l, c, events);
+        break;
+    case CONNECTION_RUNNING:
+        connection_on_event_running(l, c, events);
+        break;
+    case CONNECTION_WRITING:
+        connection_on_flush(l, c);
+        break;
+    case CONNECTION_LINGERING:
+        connection_on_lingering(l, c);
+        break;
+    case CONNECTION_CLOSED:
+        break;
+    }
+}
+
+void connection_on_timeout(Loop *l, Connection *c)
+{
+    bool is_refusable =
+        c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && buffer_size(&c->exchange->in) > 0);
+
+    if (is_refusable && output_is_simple(&c->exchange->output))
+        connection_refuse(l, c, 408, c->state == CONNECTION_BODY ? "timeouts.body" : "timeouts.head");
+    else
+        connection_close(l, c);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* A client's connection and its states. A RUNNING one is checked out to the thread that runs the application:
+ * the loop then touches nothing of it but what Exchange.lock guards.
+ *
+ *   IDLE ─octet→ HEAD ─head complete→ BODY ─body complete→ READY ─slot→ RUNNING ─done→ WRITING ─sent→ IDLE
+ *   any ─refusal→ WRITING ─sent→ LINGERING ─end of file, limit→ closed */
+#pragma once
+
+#include "worker/loop.h"
+
+#include <stddef.h>
+
+typedef enum ConnectionState {
+    CONNECTION_IDLE,
+    CONNECTION_HEAD,
+    CONNECTION_BODY,
+    CONNECTION_READY,
+    CONNECTION_RUNNING,
+    CONNECTION_WRITING,
+    CONNECTION_LINGERING,
+    CONNECTION_CLOSED,
+} ConnectionState;
+
+typedef struct Connection {
+    Source source;
+    ConnectionState state;
+    int fd;
+    uint32_t events; /* in the epoll set; guarded by Exchange.lock while RUNNING */
+    Timeout timeout;
+    TimeoutKind timeout_kind;
+    const Listener *listener;
+    Exchange *exchange;             /* NULL when IDLE with nothing to send */
+    struct Connection *next_queued; /* in one of the loop's queues */
+    bool is_kept_back;              /* in loop->unsent */
+    bool closes;                    /* once everything is sent */
+    bool must_linger;               /* input may be unread: close in stages */
+    uint32_t n_lingered;            /* octets dropped while LINGERING */
+    char address[INET6_ADDRSTRLEN]; /* of the client; "" on a Unix socket */
+    char port[6];
+    char server_address[INET6_ADDRSTRLEN]; /* of our end, where the listener is a wildcard */
+} Connection;
+
+static inline Connection *connection_of_timeout(Timeout *t)
+{
+    return (Connection *)((char *)t - offsetof(Connection, timeout));
+}
+
+/* Takes fd over. 0 or negative errno, and fd is closed. */
+int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer);
+
+/* Closes at once, in any state but RUNNING; the memory goes at the end of the turn. */
+void connection_close(Loop *l, Connection *c);
+
+void connection_on_event(Loop *l, Connection *c, uint32_t events);
+void connection_on_timeout(Loop *l, Connection *c);
+
+/* The application returned: the exchange has the response, or is_cut. */
+void connection_on_response(Loop *l, Connection *c);
+
+/* Sends what is waiting; closes or goes on. */
+void connection_on_flush(Loop *l, Connection *c);
+
+/* Answers with an error of the server's own, then closes. reason: for the log. */
+void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reason);
+
+/* A complete request goes to the queue for the application. */
+void connection_on_request(Loop *l, Connection *c);
+
+/* Starts the timeout of that kind; each connection has one at a time. */
+void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind);
+
+/* Registers these events with epoll, 0: none, not even a hang-up. While RUNNING: with Exchange.lock. */
+void connection_set_events(Loop *l, Connection *c, uint32_t events);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/* The threads of a worker, and which of them drives the loop. */
+#include "worker/crew.h"
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/log.h"
+#include "worker/connection.h"
+#include "worker/runner.h"
+#include "wsgi/interpreter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HANDOFF_USEC (1 * USEC_PER_MSEC)
+#define LOOKS_BEFORE_PARKING 50
+
+/* The token: state, member, and a serial number that tells one request from the next. */
+typedef enum TokenState {
+    TOKEN_FREE,
+    TOKEN_DRIVING,
+    TOKEN_RUNNING,
+} TokenState;
+
+static uint64_t token_make(TokenState state, unsigned member, uint64_t serial)
+{
+    return serial << 18 | (uint64_t)member << 2 | state;
+}
+
+static TokenState token_state(uint64_t token)
+{
+    return (TokenState)(token & 3);
+}
+
+static unsigned token_member(uint64_t token)
+{
+    return token >> 2 & 0xffff;
+}
+
+typedef struct Crew Crew;
+
+typedef struct Member {
+    Crew *crew;
+    unsigned index;
+    bool is_idle; /* guarded by Crew.lock, like what follows */
+    bool is_started;
+    pthread_t thread;
+    pthread_cond_t wake;
+    InterpreterThread *python; /* the member's own */
+    bool has_gil;
+} Member;
+
+struct Crew {
+    Loop *loop;
+    WsgiApp *app;
+    ScoreboardSlot *slots;
+    unsigned n_threads;
+    Member *members; /* n_threads, then the spare */
+
+    _Atomic uint64_t token;
+    _Atomic bool is_parked; /* the watcher sleeps until it is woken */
+    _Atomic bool is_wanted; /* a member that can run the application waits while the spare drives */
+    uint64_t serial;        /* the driver's */
+
+    pthread_mutex_t lock;
+    unsigned n_started;
+    Member *watcher; /* one of the idle ones, or NULL */
+    bool is_urgent;  /* the watcher need not wait */
+    bool is_over;
+    int error;
+};
+
+static bool member_is_spare(const Member *m)
+{
+    return m->index == m->crew->n_threads;
+}
+
+static void *member_main(void *arg);
+
+/* --- the GIL
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void member_acquire(Member *m)
+{
+    if (!m->has_gil)
+        interpreter_acquire(m->python);
+    m->has_gil = true;
+}
+
+static void member_release(Member *m)
+{
+    if (m->has_gil)
+        interpreter_release(m->python);
+    m->has_gil = false;
+}
+
+/* --- idling (with the lock)
+ * --------------------------------------------------------------------------------------------- */
+
+/* Whoever can run the application is preferred to the spare. */
+static void crew_choose_watcher(Crew *w)
+{
+    Member *chosen = NULL;
+
+    for (unsigned i = 0; i <= w->n_threads && !chosen; i++)
+        if (w->members[i].is_idle)
+            chosen = &w->members[i];
+    if (chosen == w->watcher)
+        return;
+    if (w->watcher)
+        pthread_cond_signal(&w->watcher->wake);
+    w->watcher = chosen;
+    if (chosen)
+        pthread_cond_signal(&chosen->wake);
+}
+
+static bool crew_start_member(Crew *w, Member *m)
+{
+    int r = pthread_create(&m->thread, NULL, member_main, m);
+
+    if (r != 0)
+        log_warning("Cannot start a thread: %s", strerror(r));
+    m->is_started = r == 0;
+    w->n_started += m->is_started;
+    return m->is_started;
+}
+
+/* The spare drives because all members that are started are in the application: time for another one. */
+static void crew_grow(Crew *w)
+{
+    for (unsigned i = 0; i < w->n_threads; i++)
+        if (!w->members[i].is_started) {
+            crew_start_member(w, &w->members[i]);
+            return;
+        }
+}
+
+static void member_wait(Member *m, usec_t usec)
+{
+    usec_t until = clock_now_usec() + usec;
+    struct timespec ts = {(time_t)(until / USEC_PER_SEC), (long)(until % USEC_PER_SEC * 1000)};
+
+    if (usec == 0)
+        pthread_cond_wait(&m->wake, &m->crew->lock);
+    else
+        pthread_cond_timedwait(&m->wake, &m->crew->lock, &ts);
+}
+
+/* One look of the watcher at the token. True: m drives now. *seen: the token at the last look; *n_quiet:
+ * looks since an application was seen running. */
+static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
+{
+    Crew *w = m->crew;
+    uint64_t token = atomic_load(&w->token);
+    bool is_running = token_state(token) == TOKEN_RUNNING;
+
+    if (token_state(token) == TOKEN_FREE || (is_running && (token == *seen || w->is_urgent))) {
+        if (atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0)))
+            return true;
+        is_running = token_state(token) == TOKEN_RUNNING;
+    }
+    if (!is_running)
+        w->is_urgent = false;
+    *seen = token;
+    *n_quiet = is_running ? 0 : *n_quiet + 1;
+    if (*n_quiet < LOOKS_BEFORE_PARKING) {
+        member_wait(m, HANDOFF_USEC);
+        return false;
+    }
+    /* The driver stores RUNNING, then loads is_parked: one of the two sees the other. */
+    atomic_store(&w->is_parked, true);
+    if (token_state(atomic_load(&w->token)) == TOKEN_DRIVING)
+        member_wait(m, 0);
+    atomic_store(&w->is_parked, false);
+    *n_quiet = 0;
+    return false;
+}
+
+/* Waits until m is to drive. False: the crew is done. */
+static bool member_idle(Member *m)
+{
+    Crew *w = m->crew;
+    uint64_t seen = 0;
+    unsigned n_quiet = 0;
+    bool drives = false;
+
+    pthread_mutex_lock(&w->lock);
+    m->is_idle = true;
+    if (!member_is_spare(m) && token_member(atomic_load(&w->token)) == w->n_threads) {
+        atomic_store(&w->is_wanted, true);
+        loop_wake_up(w->loop);
+    }
+    crew_choose_watcher(w);
+    while (!drives && !w->is_over) {
+        if (w->watcher == m)
+            drives = member_look(m, &seen, &n_quiet);
+        else
+            member_wait(m, 0);
+    }
+    m->is_idle = false;
+    if (drives)
+        w->is_urgent = false;
+    if (drives && member_is_spare(m))
+        crew_grow(w);
+    crew_choose_watcher(w);
+    pthread_mutex_unlock(&w->lock);
+    return drives;
+}
+
+/* --- driving
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void crew_wake_watcher(Crew *w, bool is_urgent)
+{
+    pthread_mutex_lock(&w->lock);
+    w->is_urgent = w->is_urgent || is_urgent;
+    if (w->watcher)
+        pthread_cond_signal(&w->watcher->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* A thread that is in the application still, when the time for that is over, ends with the process. */
+static void crew_finish(Crew *w, int error)
+{
+    if (w->loop->n_checked_out > 0) {
+        log_warning("%zu requests did not finish within timeouts.graceful and are cut off",
+                    w->loop->n_checked_out);
+        _exit(1);
+    }
+    pthread_mutex_lock(&w->lock);
+    w->is_over = true;
+    w->error = error;
+    for (unsigned i = 0; i <= w->n_threads; i++)
+        pthread_cond_signal(&w->members[i].wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void slot_begin(ScoreboardSlot *slot, const Exchange *x, usec_t now)
+{
+    size_t n = escape_bytes(slot->request, 32, x->request.method);
+
+    slot->request[n++] = ' ';
+    escape_bytes(slot->request + n, sizeof slot->request - n, x->request.target);
+    atomic_store_explicit(&slot->started_usec, now, memory_order_release);
+}
+
+/* Runs one request. True: m still drives, and has checked the connection in. */
+static bool member_run(Member *m, Connection *c)
+{
+    Crew *w = m->crew;
+    Loop *l = w->loop;
+    bool is_slow = l->usual_usec >= HANDOFF_USEC;
+    uint64_t token = token_make(TOKEN_RUNNING, m->index, ++w->serial);
+
+    if (is_slow || loop_must_flush(l))
+        loop_flush(l);
+    slot_begin(&w->slots[m->index], c->exchange, l->now);
+    atomic_store(&w->token, token);
+    if (is_slow || atomic_load(&w->is_parked))
+        crew_wake_watcher(w, is_slow);
+
+    member_acquire(m);
+    runner_run(l, c, w->app);
+    atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
+
+    if (!atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0))) {
+        member_release(m);
+        loop_hand_back(l, c);
+        return false;
+    }
+    loop_check_in(l, c);
+    return true;
+}
+
+/* Requests that are ready now. True: m still drives. */
+static bool member_run_ready(Member *m)
+{
+    Connection *c;
+
+    if (member_is_spare(m))
+        return true;
+    while ((c = loop_check_out(m->crew->loop))) {
+        if (!member_run(m, c))
+            return false;
+        if (m->crew->loop->n_checked_out > 0) /* others are in the application and want the GIL */
+            member_release(m);
+    }
+    return true;
+}
+
+/* Offers the loop to a member that can run the application. */
+static bool member_hands_over(Member *m)
+{
+    Crew *w = m->crew;
+
+    if (!member_is_spare(m) || !atomic_exchange(&w->is_wanted, false))
+        return false;
+    atomic_store(&w->token, token_make(TOKEN_FREE, 0, 0));
+    crew_wake_watcher(w, false);
+    return true;
+}
+
+/* Drives until the loop is somebody else's, or done. */
+static void member_drive(Member *m)
+{
+    Crew *w = m->crew;
+    int n = 0;
+
+    for (;;) {
+        if (!member_run_ready(m))
+            return;
+        loop_flush(w->loop);
+        if (loop_is_finished(w->loop)) {
+            crew_finish(w, 0);
+            return;
+        }
+        if (member_hands_over(m))
+            return;
+        /* The GIL is kept through turns that find work: giving it back and taking it again costs more than
+         * the wait. */
+        n = loop_turn(w->loop, !m->has_gil);
+        if (n < 0) {
+            crew_finish(w, n);
+            return;
+        }
+        if (!loop_has_work(w->loop))
+            member_release(m);
+    }
+}
+
+static void *member_main(void *arg)
+{
+    Member *m = arg;
+
+    if (!m->python && !member_is_spare(m)) {
+        m->python = interpreter_thread_new();
+        if (!m->python) {
+            log_error("No memory for a thread of the application");
+            return NULL;
+        }
+    }
+    while (member_idle(m)) {
+        member_drive(m);
+        member_release(m);
+    }
+    return NULL;
+}
+
+/* --- the whole
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static int crew_init(Crew *w, const CrewOptions *o)
+{
+    pthread_condattr_t monotonic;
+
+    *w = (Crew){.loop = o->loop, .app = o->app, .slots = o->slots, .n_threads = o->n_threads};
+    w->members = calloc(o->n_threads + 1, sizeof *w->members);
+    if (!w->members)
+        return -ENOMEM;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    for (unsigned i = 0; i <= o->n_threads; i++) {
+        w->members[i].crew = w;
+        w->members[i].index = i;
+        pthread_cond_init(&w->members[i].wake, &monotonic);
+    }
+    pthread_condattr_destroy(&monotonic);
+    return 0;
+}
+
+static Crew *crew_free(Crew *w)
+{
+    for (unsigned i = 0; i <= w->n_threads; i++)
+        pthread_cond_destroy(&w->members[i].wake);
+    pthread_mutex_destroy(&w->lock);
+    free(w->members);
+    free(w);
+    return NULL;
+}
+
+int crew_run(const CrewOptions *o)
+{
+    Crew *w = malloc(sizeof *w);
+    Member *main_member;
+    int r = w ? crew_init(w, o) : -ENOMEM;
+
+    if (r < 0) {
+        free(w);
+        return r;
+    }
+    main_member = &w->members[0];
+    main_member->python = interpreter_main_thread();
+    main_member->is_started = main_member->has_gil = true;
+    member_release(main_member);
+
+    pthread_mutex_lock(&w->lock);
+    r = crew_start_member(w, &w->members[w->n_threads]) ? 0 : -EAGAIN;
+    pthread_mutex_unlock(&w->lock);
+    if (r == 0) {
+        member_main(main_member);
+        r = w->error;
+    }
+    for (unsigned i = 1; i <= w->n_threads; i++)
+        if (w->members[i].is_started)
+            pthread_join(w->members[i].thread, NULL);
+    crew_free(w);
+    interpreter_acquire(interpreter_main_thread());
+    return r;
+}

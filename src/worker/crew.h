@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The threads of a worker. Exactly one drives the loop; the driver runs a ready request itself, and as long
+ * as the application returns quickly nobody else stirs: no queue, no wake-up, no switch. When it takes
+ * longer, an idle member takes the loop over, and the one that was overtaken hands its connection back when
+ * the application returns.
+ *
+ * The right to drive is one atomic word, the token:
+ *   DRIVING(m)   m is in the loop; nobody else touches it
+ *   RUNNING(m)   m runs the application and drives on when it returns, unless the word was changed meanwhile
+ *   FREE         offered by m to whoever idles
+ * A watcher, one of the idle members, looks each HANDOFF_USEC whether the token is RUNNING for the same
+ * request as last time, and then swaps it for its own DRIVING. Members 0 … threads-1 may run the application
+ * (0 is the main thread; others start when they are needed); one more, the spare, only drives, while all
+ * others are in the application. */
+#pragma once
+
+#include "ipc/scoreboard.h"
+#include "worker/loop.h"
+#include "wsgi/app.h"
+
+typedef struct CrewOptions {
+    Loop *loop;
+    WsgiApp *app;
+    unsigned n_threads;
+    ScoreboardSlot *slots; /* one for each */
+} CrewOptions;
+
+/* Serves until the loop is finished; the calling thread becomes member 0, holds the GIL before and after. 0
+ * or negative errno: the threads can't be started, or epoll failed. */
+int crew_run(const CrewOptions *options);

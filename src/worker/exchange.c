@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* One request and its response under way. */
+#include "worker/exchange.h"
+
+#define POOL_MAX 64
+#define KEPT_INPUT_MAX (64 * 1024)
+
+static Exchange *exchange_free(Exchange *x)
+{
+    buffer_deinit(&x->in);
+    request_deinit(&x->request);
+    spool_deinit(&x->body);
+    response_deinit(&x->response);
+    output_deinit(&x->output);
+    pthread_cond_destroy(&x->progress);
+    pthread_mutex_destroy(&x->lock);
+    free(x->error);
+    free(x);
+    return NULL;
+}
+
+static Exchange *exchange_new(const ExchangePool *p)
+{
+    const Config *c = p->config;
+    pthread_condattr_t monotonic;
+    Exchange *x = calloc(1, sizeof *x);
+
+    if (!x)
+        return NULL;
+    buffer_init(&x->in);
+    request_init(&x->request);
+    spool_init(&x->body, c->limits_body_memory, c->limits_body ? c->limits_body : UINT64_MAX, p->directory);
+    response_init(&x->response);
+    output_init(&x->output, c->limits_response_memory, c->limits_response_file, p->directory);
+    pthread_mutex_init(&x->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&x->progress, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return x;
+}
+
+void exchange_pool_init(ExchangePool *p, const Config *config, const char *directory)
+{
+    *p = (ExchangePool){.config = config, .directory = directory};
+}
+
+void exchange_pool_deinit(ExchangePool *p)
+{
+    while (p->free) {
+        Exchange *x = p->free;
+        p->free = x->next_free;
+        exchange_free(x);
+    }
+}
+
+Exchange *exchange_pool_get(ExchangePool *p)
+{
+    Exchange *x = p->free;
+
+    if (!x)
+        return exchange_new(p);
+    p->free = x->next_free;
+    p->n_free--;
+    return x;
+}
+
+void exchange_next_request(Exchange *x)
+{
+    buffer_consume(&x->in, x->head_size);
+    x->head_size = 0;
+    request_reset(&x->request);
+    x->scan = (HeadScan){0};
+    x->chunked = (ChunkedDecoder){0};
+    x->body_received = 0;
+    spool_clear(&x->body);
+    x->forwarded = (Forwarded){0};
+    response_reset(&x->response);
+    x->status = 0;
+    x->is_streaming = false;
+    x->is_cut = false;
+    x->error = (free(x->error), NULL);
+}
+
+void exchange_pool_put(ExchangePool *p, Exchange *x)
+{
+    if (p->n_free >= POOL_MAX || x->in.capacity > KEPT_INPUT_MAX) {
+        exchange_free(x);
+        return;
+    }
+    buffer_clear(&x->in);
+    x->head_size = 0;
+    exchange_next_request(x);
+    output_clear(&x->output);
+    atomic_store_explicit(&x->is_gone, false, memory_order_relaxed);
+    x->next_free = p->free;
+    p->free = x;
+    p->n_free++;
+}

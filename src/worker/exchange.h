@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* One request and its response under way. A connection has an exchange only while there is something to do,
+ * so that an idle one costs little; exchanges are used again with the memory that they grew. */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/spool.h"
+#include "config/config.h"
+#include "http/chunked.h"
+#include "http/forwarded.h"
+#include "http/head.h"
+#include "http/request.h"
+#include "http/response.h"
+#include "worker/output.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct Exchange {
+    struct Exchange *next_free;
+
+    Buffer in;        /* head_size octets of the current request's head, then what came after it */
+    size_t head_size; /* 0 until the head is complete */
+    HeadScan scan;
+    Request request;
+    ChunkedDecoder chunked;
+    uint64_t body_received;
+    Spool body;
+    Forwarded forwarded;
+
+    Response response;
+    unsigned status;      /* of the response, once there is one */
+    usec_t started_usec;  /* first octet of the request */
+    usec_t called_usec;   /* the application was called */
+    char date[DATE_SIZE]; /* for the response: the runner must not read the loop's */
+    char *error;          /* the application's, for the log; owned */
+    bool is_cut;          /* the response can't be completed: close without a last chunk */
+
+    /* While the application runs and has sent something, its thread and the loop's share what follows. */
+    pthread_mutex_t lock;
+    pthread_cond_t progress; /* signalled when output shrank or the client went away */
+    bool is_streaming;
+    _Atomic bool is_gone; /* the client went away */
+    Output output;
+} Exchange;
+
+typedef struct ExchangePool {
+    const Config *config;
+    const char *directory; /* of temporary files; borrowed */
+    Exchange *free;
+    unsigned n_free;
+} ExchangePool;
+
+void exchange_pool_init(ExchangePool *p, const Config *config, const char *directory);
+void exchange_pool_deinit(ExchangePool *p);
+
+/* An exchange with empty buffers, or NULL: no memory. exchange_pool_put() takes it back. */
+Exchange *exchange_pool_get(ExchangePool *p);
+void exchange_pool_put(ExchangePool *p, Exchange *x);
+
+/* The request was answered: forgets it, keeps what came in after it and what is still to go out. */
+void exchange_next_request(Exchange *x);

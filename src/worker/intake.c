@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* The way in: from octets to a complete request. */
+#include "worker/intake.h"
+
+#include "base/log.h"
+#include "base/message-ids.h"
+#include "http/parser.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define INPUT_SIZE (16 * 1024)
+#define INPUT_ROOM_MIN (2 * 1024)
+#define BODY_PIECE_BYTES (256 * 1024)
+
+/* --- the body
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void intake_on_spool_error(Loop *l, Connection *c, int r)
+{
+    if (r == SPOOL_E_FULL) {
+        connection_refuse(l, c, 413, "body over limits.body");
+        return;
+    }
+    log_full(LOG_ERR, MESSAGE_SPOOL_FULL, NULL, "Cannot keep a request body in %s: %s",
+             l->exchanges.directory, strerror(-r));
+    connection_refuse(l, c, 503, "no room for the body");
+}
+
+/* Octets [head_size, head_size + n) of the input were used: what follows them moves up, so that the head, to
+ * which the request points, stays in its place. */
+static void intake_drop(Exchange *x, size_t n)
+{
+    char *body = buffer_head(&x->in) + x->head_size;
+    size_t rest = buffer_size(&x->in) - x->head_size - n;
+
+    memmove(body, body + n, rest);
+    x->in.end -= n;
+}
+
+/* 0: complete; HTTP_E_MORE; -1: refused. */
+static int intake_sized_body(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    uint64_t missing = (uint64_t)x->request.content_length - x->body_received;
+    size_t n = (size_t)MIN(missing, (uint64_t)(buffer_size(&x->in) - x->head_size));
+    int r = n > 0 ? spool_append(&x->body, buffer_head(&x->in) + x->head_size, n) : 0;
+
+    if (r != 0) {
+        intake_on_spool_error(l, c, r);
+        return -1;
+    }
+    if (n > 0)
+        intake_drop(x, n);
+    x->body_received += n;
+    return n == missing ? 0 : HTTP_E_MORE;
+}
+
+static int intake_chunked_body(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    const char *data = buffer_head(&x->in) + x->head_size;
+    size_t size = buffer_size(&x->in) - x->head_size, used = 0, consumed;
+    Span piece;
+    int r;
+
+    do {
+        r = chunked_decode(&x->chunked, data + used, size - used, &l->limits, &consumed, &piece);
+        used += consumed;
+        if (r > HTTP_E_MORE) {
+            connection_refuse(l, c, (unsigned)r, x->chunked.reason);
+            return -1;
+        }
+        int e = piece.size > 0 ? spool_append(&x->body, piece.data, piece.size) : 0;
+        if (e != 0) {
+            intake_on_spool_error(l, c, e);
+            return -1;
+        }
+    } while (r == HTTP_E_MORE && used < size);
+    intake_drop(x, used);
+    return r;
+}
+
+static void intake_body(Loop *l, Connection *c)
+{
+    int r = c->exchange->request.chunked ? intake_chunked_body(l, c) : intake_sized_body(l, c);
+
+    if (r == 0)
+        connection_on_request(l, c);
+    else if (r == HTTP_E_MORE)
+        connection_set_timeout(l, c, TIMEOUT_BODY);
+}
+
+/* --- the head
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* RFC 9110 §10.1.1: unless some of the body is here already, when nobody waits for it. */
+static int intake_continue(Connection *c)
+{
+    Exchange *x = c->exchange;
+    struct iovec iov = {(void *)"HTTP/1.1 100 Continue\r\n\r\n", 25};
+
+    if (!x->request.expect_continue || buffer_size(&x->in) > x->head_size)
+        return 0;
+    return output_send(&x->output, c->fd, &iov, 1);
+}
+
+static int intake_parse(Loop *l, Exchange *x, size_t head_size)
+{
+    int r = request_parse(&x->request, buffer_head(&x->in), head_size, &l->limits);
+
+    if (r != 0 || !x->request.chunked || buffer_room(&x->in) >= INPUT_ROOM_MIN)
+        return r;
+    /* Chunks are received behind the head, which must not move once it is parsed. */
+    r = buffer_reserve(&x->in, INPUT_ROOM_MIN);
+    return r < 0 ? r : request_parse(&x->request, buffer_head(&x->in), head_size, &l->limits);
+}
+
+static void intake_on_head(Loop *l, Connection *c, size_t head_size)
+{
+    Exchange *x = c->exchange;
+    int r = intake_parse(l, x, head_size);
+
+    if (r == 0)
+        r = forwarded_resolve(l->trusted, span_of(c->address), &x->request, &x->forwarded);
+    if (r != 0) {
+        connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
+        return;
+    }
+    x->head_size = head_size;
+    if (!request_has_body(&x->request)) {
+        connection_on_request(l, c);
+        return;
+    }
+    c->state = CONNECTION_BODY;
+    if (intake_continue(c) < 0)
+        connection_close(l, c);
+    else
+        intake_body(l, c);
+}
+
+void intake_advance(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    size_t head_size;
+    int r;
+
+    if (x->head_size > 0) {
+        intake_body(l, c);
+        return;
+    }
+    if (c->state != CONNECTION_HEAD) {
+        c->state = CONNECTION_HEAD;
+        x->started_usec = l->now;
+        connection_set_timeout(l, c, TIMEOUT_HEAD);
+    }
+    r = head_scan(&x->scan, buffer_head(&x->in), buffer_size(&x->in), &l->limits, &head_size);
+    if (r == HTTP_E_MORE)
+        return;
+    if (r != 0) {
+        connection_refuse(l, c, (unsigned)r, x->scan.reason);
+        return;
+    }
+    buffer_consume(&x->in, x->scan.skipped);
+    intake_on_head(l, c, head_size - x->scan.skipped);
+}
+
+/* --- receiving
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void intake_on_received(Loop *l, Connection *c, ssize_t n)
+{
+    Exchange *x = c->exchange;
+
+    if (n > 0) {
+        intake_advance(l, c);
+        return;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0 || (x->head_size == 0 && buffer_size(&x->in) == 0))
+        connection_close(l, c);
+    else
+        connection_refuse(l, c, 400, "the client ended the connection within a request");
+}
+
+static void intake_receive(Loop *l, Connection *c)
+{
+    Buffer *in = &c->exchange->in;
+    ssize_t n;
+
+    if (buffer_room(in) == 0 && buffer_reserve(in, buffer_size(in) > 0 ? INPUT_ROOM_MIN : INPUT_SIZE) < 0) {
+        connection_refuse(l, c, 503, "no memory");
+        return;
+    }
+    n = recv(c->fd, buffer_tail(in), buffer_room(in), 0);
+    if (n > 0)
+        in->end += (size_t)n;
+    intake_on_received(l, c, n);
+}
+
+/* A body of known length goes straight into the spool's memory, and no octet of the next request comes with
+ * it. */
+static void intake_receive_sized_body(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    uint64_t missing = (uint64_t)x->request.content_length - x->body_received;
+    size_t n_wanted = (size_t)MIN(missing, (uint64_t)BODY_PIECE_BYTES);
+    char *to = spool_reserve(&x->body, n_wanted);
+    ssize_t n;
+    int r = 0;
+
+    if (!to)
+        n_wanted = MIN(n_wanted, sizeof l->scratch);
+    n = recv(c->fd, to ? to : l->scratch, n_wanted, 0);
+    if (n > 0 && to)
+        spool_commit(&x->body, (size_t)n);
+    else if (n > 0)
+        r = spool_append(&x->body, l->scratch, (size_t)n);
+    if (r != 0) {
+        intake_on_spool_error(l, c, r);
+        return;
+    }
+    if (n > 0)
+        x->body_received += (uint64_t)n;
+    intake_on_received(l, c, n);
+}
+
+void intake_on_readable(Loop *l, Connection *c)
+{
+    if (!c->exchange)
+        c->exchange = exchange_pool_get(&l->exchanges);
+    if (!c->exchange) {
+        log_error("No memory for a request from %s", c->address);
+        connection_close(l, c);
+    } else if (c->state == CONNECTION_BODY && !c->exchange->request.chunked) {
+        intake_receive_sized_body(l, c);
+    } else {
+        intake_receive(l, c);
+    }
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The way in: from octets on a connection to a complete request, head and body. */
+#pragma once
+
+#include "worker/connection.h"
+
+/* Receives what is there; states IDLE, HEAD, BODY. */
+void intake_on_readable(Loop *l, Connection *c);
+
+/* Goes on with what was received already: makes the connection HEAD, BODY or READY, or refuses. The output
+ * must be simple (output_is_simple()). */
+void intake_advance(Loop *l, Connection *c);

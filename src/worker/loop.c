@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's event loop. */
+#include "worker/loop.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/message-ids.h"
+#include "ipc/channel.h"
+#include "worker/connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#define EVENTS_PER_TURN 256
+#define UNSENT_MAX_USEC 500
+#define EXHAUSTION_PAUSE_USEC (100 * USEC_PER_MSEC)
+#define EXHAUSTION_OVER_USEC (60 * USEC_PER_SEC)
+#define FAREWELL_USEC (1 * USEC_PER_SEC)
+#define LINGER_USEC (5 * USEC_PER_SEC)
+
+void connection_queue_push(ConnectionQueue *q, Connection *c)
+{
+    c->next_queued = NULL;
+    if (q->last)
+        q->last->next_queued = c;
+    else
+        q->first = c;
+    q->last = c;
+    q->n++;
+}
+
+Connection *connection_queue_pop(ConnectionQueue *q)
+{
+    Connection *c = q->first;
+
+    if (!c)
+        return NULL;
+    q->first = c->next_queued;
+    if (!q->first)
+        q->last = NULL;
+    q->n--;
+    return c;
+}
+
+/* --- making one
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int loop_watch(Loop *l, int fd, uint32_t events, void *source)
+{
+    struct epoll_event e = {.events = events, .data.ptr = source};
+
+    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+static int listener_init(Listener *listener, int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_storage storage;
+    } a;
+    socklen_t size = sizeof a;
+
+    if (getsockname(fd, &a.any, &size) < 0)
+        return -errno;
+    listener->source.type = SOURCE_LISTENER;
+    listener->fd = fd;
+    listener->family = a.any.sa_family;
+    if (a.any.sa_family == AF_INET) {
+        listener->is_wildcard = a.in.sin_addr.s_addr == htonl(INADDR_ANY);
+        inet_ntop(AF_INET, &a.in.sin_addr, listener->name, sizeof listener->name);
+        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in.sin_port));
+    } else if (a.any.sa_family == AF_INET6) {
+        listener->is_wildcard = IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr);
+        inet_ntop(AF_INET6, &a.in6.sin6_addr, listener->name, sizeof listener->name);
+        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in6.sin6_port));
+    } else {
+        snprintf(listener->name, sizeof listener->name, "localhost");
+    }
+    return 0;
+}
+
+static int loop_set_accepting(Loop *l, bool accepting)
+{
+    if (l->is_accepting == accepting)
+        return 0;
+    for (size_t i = 0; i < l->n_listeners; i++) {
+        Listener *listener = &l->listeners[i];
+        /* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
+        int r = accepting ? loop_watch(l, listener->fd, EPOLLIN | EPOLLEXCLUSIVE, listener)
+                          : epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+        if (r < 0)
+            return r;
+    }
+    l->is_accepting = accepting;
+    return 0;
+}
+
+static int loop_open(Loop *l, const LoopOptions *o)
+{
+    int r;
+
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll_fd < 0)
+        return -errno;
+    l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->wake_fd < 0)
+        return -errno;
+    r = loop_watch(l, l->wake_fd, EPOLLIN, &l->wake_source);
+    if (r < 0)
+        return r;
+    r = loop_watch(l, l->channel, EPOLLIN, &l->channel_source);
+    if (r < 0)
+        return r;
+
+    l->listeners = calloc(o->n_listeners, sizeof *l->listeners);
+    if (!l->listeners)
+        return -ENOMEM;
+    for (l->n_listeners = 0; l->n_listeners < o->n_listeners; l->n_listeners++) {
+        r = listener_init(&l->listeners[l->n_listeners], o->listeners[l->n_listeners]);
+        if (r < 0)
+            return r;
+    }
+    return loop_set_accepting(l, true);
+}
+
+static int loop_configure(Loop *l, const Config *c, char **ret_error)
+{
+    const char *bad;
+    int r;
+
+    l->limits = (HttpLimits){
+        .request_line = c->limits_request_line,
+        .field_size = c->limits_field_size,
+        .head = c->limits_head,
+        .fields = c->limits_fields,
+        .body = c->limits_body ? c->limits_body : UINT64_MAX,
+    };
+    timeout_list_init(&l->timeouts[TIMEOUT_HEAD], c->timeouts_head);
+    timeout_list_init(&l->timeouts[TIMEOUT_BODY], c->timeouts_body);
+    timeout_list_init(&l->timeouts[TIMEOUT_WRITE], c->timeouts_write);
+    timeout_list_init(&l->timeouts[TIMEOUT_KEEPALIVE], c->timeouts_keepalive);
+    timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
+    timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL], FAREWELL_USEC);
+
+    r = trusted_proxies_new(c->proxy_trusted, &l->trusted, &bad);
+    if (r < 0)
+        return r;
+    if (strcmp(c->log_access, "off") == 0)
+        return 0;
+    r = access_log_new(c->log_access, c->log_access_format, &l->access_log);
+    if (r < 0 && asprintf(ret_error, "log.access: cannot open %s: %s", c->log_access, strerror(-r)) < 0)
+        *ret_error = NULL;
+    return r;
+}
+
+int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
+{
+    _cleanup_(loop_freep) Loop *l = calloc(1, sizeof *l);
+    int r;
+
+    *ret_error = NULL;
+    if (!l)
+        return -ENOMEM;
+    l->epoll_fd = l->wake_fd = -EBADF;
+    l->config = o->config;
+    l->channel = o->channel;
+    l->channel_source.type = SOURCE_CHANNEL;
+    l->wake_source.type = SOURCE_WAKE_UP;
+    l->seat = o->seat;
+    l->n_slots = o->config->workers_threads;
+    l->now = clock_now_usec();
+    exchange_pool_init(&l->exchanges, o->config, o->directory);
+
+    r = loop_configure(l, o->config, ret_error);
+    if (r < 0)
+        return r;
+    r = loop_open(l, o);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(l);
+    return 0;
+}
+
+static void loop_free_closed(Loop *l)
+{
+    while (l->closed) {
+        Connection *c = l->closed;
+        l->closed = c->next_queued;
+        free(c);
+    }
+}
+
+Loop *loop_free(Loop *l)
+{
+    if (!l)
+        return NULL;
+    loop_free_closed(l);
+    exchange_pool_deinit(&l->exchanges);
+    trusted_proxies_free(l->trusted);
+    access_log_free(l->access_log);
+    free(l->listeners);
+    closep(&l->epoll_fd);
+    closep(&l->wake_fd);
+    free(l);
+    return NULL;
+}
+
+/* --- accepting
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void loop_on_accept_error(Loop *l, int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        break;
+    default: /* EAGAIN: a sibling was faster; ECONNABORTED and network errors concern that client alone,
+                accept(2) */
+        return;
+    }
+    l->accept_after_usec = l->now + EXHAUSTION_PAUSE_USEC;
+    if (!l->is_exhaustion_logged)
+        log_full(LOG_ERR, MESSAGE_FD_EXHAUSTED, NULL,
+                 "Cannot accept connections for now: %s. %zu are open; raise LimitNOFILE= or lower "
+                 "limits.connections.",
+                 strerror(error), l->n_connections);
+    l->is_exhaustion_logged = true;
+}
+
+static void loop_on_listener(Loop *l, Listener *listener)
+{
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    int fd, r;
+
+    fd = accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        loop_on_accept_error(l, errno);
+        return;
+    }
+    r = connection_new(l, listener, fd, &peer);
+    if (r < 0)
+        loop_on_accept_error(l, -r);
+    else if (l->now > l->accept_after_usec + EXHAUSTION_OVER_USEC)
+        l->is_exhaustion_logged = false;
+}
+
+/* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings. */
+static int loop_update_accepting(Loop *l)
+{
+    bool is_saturated = l->ready.n > 0 && l->n_checked_out >= l->n_slots;
+    bool is_full = l->n_connections >= l->config->limits_connections;
+
+    return loop_set_accepting(l,
+                              !l->is_draining && !is_saturated && !is_full && l->now >= l->accept_after_usec);
+}
+
+/* --- a turn
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static void loop_on_channel(Loop *l)
+{
+    _cleanup_free_ Message *m = malloc(sizeof *m);
+    int r;
+
+    if (!m)
+        return;
+    r = channel_receive(l->channel, m);
+    if (r == -EAGAIN)
+        return;
+    if (r == 0)
+        message_close_fds(m);
+    if (r == 0 && m->type != MESSAGE_DRAIN)
+        return;
+    if (r != 0) /* the supervisor is gone: nothing else will come from there */
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel, NULL);
+    loop_drain(l);
+}
+
+static void loop_on_wake_up(Loop *l)
+{
+    uint64_t n;
+
+    (void)!read(l->wake_fd, &n, sizeof n);
+}
+
+void loop_wake_up(Loop *l)
+{
+    uint64_t one = 1;
+
+    (void)!write(l->wake_fd, &one, sizeof one);
+}
+
+void loop_hand_back(Loop *l, Connection *c)
+{
+    c->next_queued = atomic_load(&l->returned);
+    while (!atomic_compare_exchange_weak(&l->returned, &c->next_queued, c))
+        ;
+    loop_wake_up(l);
+}
+
+static void loop_take_returned(Loop *l)
+{
+    Connection *next;
+
+    if (!atomic_load_explicit(&l->returned, memory_order_relaxed))
+        return;
+    for (Connection *c = atomic_exchange(&l->returned, NULL); c; c = next) {
+        next = c->next_queued;
+        loop_check_in(l, c);
+    }
+}
+
+static void loop_handle(Loop *l, const struct epoll_event *e)
+{
+    Source *source = e->data.ptr;
+
+    switch (source->type) {
+    case SOURCE_LISTENER:
+        loop_on_listener(l, (Listener *)source);
+        break;
+    case SOURCE_CHANNEL:
+        loop_on_channel(l);
+        break;
+    case SOURCE_WAKE_UP:
+        loop_on_wake_up(l);
+        break;
+    case SOURCE_CONNECTION:
+        connection_on_event(l, (Connection *)source, e->events);
+        break;
+    }
+}
+
+static void loop_expire(Loop *l)
+{
+    for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++)
+        for (Timeout *t; (t = timeout_list_first(&l->timeouts[k])) && t->deadline <= l->now;) {
+            timeout_disarm(t);
+            connection_on_timeout(l, connection_of_timeout(t));
+        }
+}
+
+static int loop_wait_msec(const Loop *l)
+{
+    usec_t next = UINT64_MAX;
+
+    for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++) {
+        const Timeout *t = timeout_list_first(&l->timeouts[k]);
+        if (t)
+            next = MIN(next, t->deadline);
+    }
+    if (!l->is_accepting && !l->is_draining)
+        next = MIN(next, l->accept_after_usec > l->now ? l->accept_after_usec : UINT64_MAX);
+    if (l->is_draining)
+        next = MIN(next, l->drain_deadline_usec);
+    if (next == UINT64_MAX)
+        return -1;
+    return next <= l->now ? 0 : (int)MIN((next - l->now + 999) / 1000, (usec_t)3600 * 1000);
+}
+
+static void loop_update_date(Loop *l)
+{
+    time_t t = time(NULL);
+
+    if (t == l->date_second)
+        return;
+    l->date_second = t;
+    date_format(t, l->date);
+}
+
+int loop_turn(Loop *l, bool may_block)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int n, r;
+
+    loop_flush(l);
+    loop_free_closed(l);
+    n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
+    if (n < 0 && errno != EINTR)
+        return -errno;
+    l->now = clock_now_usec();
+    loop_update_date(l);
+    for (int i = 0; i < n; i++)
+        loop_handle(l, &events[i]);
+    loop_take_returned(l);
+    loop_expire(l);
+    r = loop_update_accepting(l);
+    if (r < 0)
+        return r;
+    atomic_store_explicit(&l->seat->connections, (uint32_t)l->n_connections, memory_order_relaxed);
+    return n < 0 ? 0 : n;
+}
+
+/* --- requests
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+Connection *loop_check_out(Loop *l)
+{
+    Connection *c;
+
+    if (l->n_checked_out >= l->n_slots)
+        return NULL;
+    while ((c = connection_queue_pop(&l->ready)) && c->exchange->is_gone)
+        connection_close(l, c);
+    if (!c)
+        return NULL;
+    l->n_checked_out++;
+    c->state = CONNECTION_RUNNING;
+    c->exchange->called_usec = l->now;
+    memcpy(c->exchange->date, l->date, sizeof l->date);
+    return c;
+}
+
+bool loop_has_work(const Loop *l)
+{
+    return l->ready.n > 0 && l->n_checked_out < l->n_slots;
+}
+
+void loop_check_in(Loop *l, Connection *c)
+{
+    l->n_checked_out--;
+    l->now = clock_now_usec();
+    l->usual_usec = (l->usual_usec * 7 + (l->now - c->exchange->called_usec)) / 8;
+    connection_on_response(l, c);
+}
+
+bool loop_must_flush(const Loop *l)
+{
+    return l->n_unsent == UNSENT_MAX || (l->n_unsent > 0 && l->now - l->unsent_since >= UNSENT_MAX_USEC);
+}
+
+void loop_keep_back(Loop *l, Connection *c)
+{
+    if (c->is_kept_back)
+        return;
+    if (l->n_unsent == UNSENT_MAX)
+        loop_flush(l);
+    if (l->n_unsent == 0)
+        l->unsent_since = l->now;
+    c->is_kept_back = true;
+    l->unsent[l->n_unsent++] = c;
+}
+
+void loop_flush(Loop *l)
+{
+    for (size_t i = 0; i < l->n_unsent; i++) {
+        Connection *c = l->unsent[i];
+        c->is_kept_back = false;
+        connection_on_flush(l, c);
+    }
+    l->n_unsent = 0;
+    if (l->access_log)
+        access_log_flush(l->access_log);
+}
+
+/* --- the end
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* A client may have sent a request just now on a connection that is idle for us: closing it at once would
+ * lose that. */
+static void loop_bid_farewell(Loop *l, TimeoutKind kind)
+{
+    Timeout *anchor = &l->timeouts[kind].anchor;
+
+    for (Timeout *t = anchor->next, *next; t != anchor; t = next) {
+        next = t->next;
+        if (connection_of_timeout(t)->state == CONNECTION_IDLE)
+            timeout_arm(&l->timeouts[TIMEOUT_FAREWELL], t, l->now);
+    }
+}
+
+void loop_drain(Loop *l)
+{
+    if (l->is_draining)
+        return;
+    l->is_draining = true;
+    l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
+    loop_bid_farewell(l, TIMEOUT_HEAD);
+    loop_bid_farewell(l, TIMEOUT_KEEPALIVE);
+}
+
+bool loop_is_finished(const Loop *l)
+{
+    if (!l->is_draining)
+        return false;
+    return (l->n_connections == 0 && l->n_checked_out == 0) || l->now >= l->drain_deadline_usec;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's event loop: one epoll descriptor, driven by whichever thread has the turn. Accepts, reads,
+ * writes, keeps the deadlines; never calls Python. All of it belongs to the driving thread, except where a
+ * function says otherwise. */
+#pragma once
+
+#include "config/config.h"
+#include "http/date.h"
+#include "http/forwarded.h"
+#include "http/limits.h"
+#include "ipc/scoreboard.h"
+#include "worker/access-log.h"
+#include "worker/exchange.h"
+#include "worker/timeouts.h"
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#define UNSENT_MAX 64
+
+/* What an epoll event points to: the first member of each kind. */
+typedef enum SourceType {
+    SOURCE_LISTENER,
+    SOURCE_CHANNEL,
+    SOURCE_WAKE_UP,
+    SOURCE_CONNECTION,
+} SourceType;
+
+typedef struct Source {
+    SourceType type;
+} Source;
+
+typedef struct Listener {
+    Source source;
+    int fd;
+    int family;
+    bool is_wildcard;            /* SERVER_NAME is each connection's own address */
+    char name[INET6_ADDRSTRLEN]; /* SERVER_NAME, SERVER_PORT; "localhost" and "" on a Unix socket */
+    char port[6];
+} Listener;
+
+struct Connection;
+
+/* Connections in the order in which they came: linked by Connection.next_queued. */
+typedef struct ConnectionQueue {
+    struct Connection *first;
+    struct Connection *last;
+    size_t n;
+} ConnectionQueue;
+
+typedef enum TimeoutKind {
+    TIMEOUT_HEAD,
+    TIMEOUT_BODY,
+    TIMEOUT_WRITE,
+    TIMEOUT_KEEPALIVE,
+    TIMEOUT_LINGER,   /* of a closing connection */
+    TIMEOUT_FAREWELL, /* of an idle connection while draining: a request may be on its way */
+    N_TIMEOUTS_,
+} TimeoutKind;
+
+typedef struct LoopOptions {
+    const Config *config;
+    const char *directory; /* of temporary files */
+    int *listeners;        /* borrowed descriptors */
+    size_t n_listeners;
+    int channel; /* borrowed: DRAIN and end of file */
+    ScoreboardSeat *seat;
+} LoopOptions;
+
+typedef struct Loop {
+    const Config *config;
+    HttpLimits limits;
+    int epoll_fd;
+    Source channel_source;
+    int channel;
+    Source wake_source;
+    int wake_fd; /* eventfd: another thread has something for the driver */
+    ScoreboardSeat *seat;
+
+    Listener *listeners;
+    size_t n_listeners;
+    bool is_accepting;        /* the listeners are in the epoll set */
+    usec_t accept_after_usec; /* out of descriptors: no accept before */
+    bool is_exhaustion_logged;
+
+    usec_t now;
+    time_t date_second;
+    char date[DATE_SIZE];
+
+    TimeoutList timeouts[N_TIMEOUTS_];
+    ExchangePool exchanges;
+    TrustedProxies *trusted;
+    AccessLog *access_log; /* NULL: off */
+
+    size_t n_connections;
+    size_t n_checked_out;                  /* connections in the application */
+    size_t n_slots;                        /* applications that may run at a time */
+    ConnectionQueue ready;                 /* requests for the application */
+    struct Connection *unsent[UNSENT_MAX]; /* have answers that were computed, not yet sent */
+    size_t n_unsent;
+    usec_t unsent_since;
+    struct Connection *closed; /* of this turn, not yet freed: events may still point to them */
+    usec_t usual_usec;         /* how long the application takes, a moving average */
+    _Atomic bool is_draining;
+    usec_t drain_deadline_usec;
+
+    _Atomic(struct Connection *) returned; /* a stack: back from threads that do not drive */
+    char scratch[64 * 1024];               /* for what is read and not kept */
+} Loop;
+
+/* The caller owns *ret. 0, negative errno, or -EINVAL: *ret_error says what of the configuration can't be
+ * used (to be freed). */
+int loop_new(const LoopOptions *options, Loop **ret, char **ret_error);
+Loop *loop_free(Loop *l);
+DEFINE_CLEANUP(Loop, loop)
+
+/* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative errno.
+ */
+int loop_turn(Loop *l, bool may_block);
+
+/* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */
+struct Connection *loop_check_out(Loop *l);
+
+/* Whether loop_check_out() would find one. */
+bool loop_has_work(const Loop *l);
+
+/* The application is done with it. The driver calls it in; any other thread hands it back, which wakes the
+ * driver. */
+void loop_check_in(Loop *l, struct Connection *c);
+void loop_hand_back(Loop *l, struct Connection *c); /* any thread */
+
+/* Keeps the answers of a connection back until loop_flush(), so that a batch of requests is computed before
+ * the first answer wakes a client; loop_must_flush(): they should not wait any longer. */
+void loop_keep_back(Loop *l, struct Connection *c);
+void loop_flush(Loop *l);
+bool loop_must_flush(const Loop *l);
+
+/* Makes a blocking loop_turn() return. Any thread. */
+void loop_wake_up(Loop *l);
+
+/* Accept no more; finish what is under way, for timeouts.graceful at most. */
+void loop_drain(Loop *l);
+
+/* Drained, and nothing is under way. */
+bool loop_is_finished(const Loop *l);
+
+void connection_queue_push(ConnectionQueue *q, struct Connection *c);
+struct Connection *connection_queue_pop(ConnectionQueue *q);

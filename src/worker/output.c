@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* What is still to be sent on a connection. */
+#include "worker/output.h"
+
+#include "base/cleanup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#define FILE_SLICE_BYTES (1024 * 1024)
+
+void output_init(Output *o, size_t memory_max, uint64_t file_max, const char *directory)
+{
+    o->high_water = memory_max > UINT64_MAX - file_max ? UINT64_MAX : memory_max + file_max;
+    spool_init(&o->spool, memory_max, o->high_water, directory);
+    buffer_init(&o->overflow);
+    o->file_fd = -EBADF;
+    o->file_offset = o->file_size = 0;
+}
+
+static void output_close_file(Output *o)
+{
+    closep(&o->file_fd);
+    o->file_fd = -EBADF;
+    o->file_size = 0;
+}
+
+void output_deinit(Output *o)
+{
+    spool_deinit(&o->spool);
+    buffer_deinit(&o->overflow);
+    output_close_file(o);
+}
+
+void output_clear(Output *o)
+{
+    spool_clear(&o->spool);
+    buffer_clear(&o->overflow);
+    output_close_file(o);
+}
+
+bool output_is_empty(const Output *o)
+{
+    return spool_size(&o->spool) == 0 && buffer_size(&o->overflow) == 0 && o->file_size == 0;
+}
+
+bool output_is_behind(const Output *o)
+{
+    return buffer_size(&o->overflow) > 0;
+}
+
+bool output_has_caught_up(const Output *o)
+{
+    return buffer_size(&o->overflow) == 0 && spool_size(&o->spool) <= o->high_water / 2;
+}
+
+bool output_is_simple(const Output *o)
+{
+    return o->spool.fd < 0 && buffer_size(&o->overflow) == 0 && o->file_size == 0;
+}
+
+Buffer *output_memory(Output *o)
+{
+    assert(output_is_simple(o));
+    return &o->spool.memory;
+}
+
+static int output_queue_one(Output *o, const char *data, size_t size)
+{
+    int r;
+
+    if (size == 0)
+        return 0;
+    assert(o->file_size == 0);
+    if (buffer_size(&o->overflow) == 0) {
+        r = spool_append(&o->spool, data, size);
+        if (r == 0 || r == -ENOMEM)
+            return r;
+    }
+    return buffer_append(&o->overflow, data, size);
+}
+
+int output_queue(Output *o, const struct iovec *iov, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int r = output_queue_one(o, iov[i].iov_base, iov[i].iov_len);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Sends, EINTR aside. Returns the number of bytes taken (0: would block) or negative errno. */
+static ssize_t send_vector(int socket, struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    ssize_t sent;
+
+    do
+        sent = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+}
+
+int output_send(Output *o, int socket, const struct iovec *iov, int n)
+{
+    struct iovec all[OUTPUT_IOV_MAX + 1];
+    ssize_t sent;
+    size_t done;
+    int r;
+
+    assert(n <= OUTPUT_IOV_MAX);
+    if (!output_is_simple(o)) {
+        r = output_queue(o, iov, n);
+        return r < 0 ? r : output_flush(o, socket);
+    }
+    all[0] = (struct iovec){buffer_head(&o->spool.memory), buffer_size(&o->spool.memory)};
+    for (int i = 0; i < n; i++)
+        all[i + 1] = iov[i];
+    sent = send_vector(socket, all, n + 1);
+    if (sent < 0)
+        return (int)sent;
+
+    done = MIN((size_t)sent, all[0].iov_len);
+    spool_consume(&o->spool, done);
+    sent -= (ssize_t)done;
+    for (int i = 0; i < n; i++) {
+        done = MIN((size_t)sent, iov[i].iov_len);
+        r = output_queue_one(o, (const char *)iov[i].iov_base + done, iov[i].iov_len - done);
+        if (r < 0)
+            return r;
+        sent -= (ssize_t)done;
+    }
+    return output_is_empty(o) ? 0 : OUTPUT_E_PENDING;
+}
+
+int output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
+{
+    if (size == 0)
+        return 0;
+    assert(o->file_size == 0);
+    o->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (o->file_fd < 0)
+        return -errno;
+    o->file_offset = offset;
+    o->file_size = size;
+    return 0;
+}
+
+/* One slice of a file. 0: sent some; OUTPUT_E_PENDING: would block; negative errno. */
+static int send_slice(int socket, int fd, uint64_t *offset, uint64_t size)
+{
+    off_t at = (off_t)*offset;
+    ssize_t sent;
+
+    do
+        sent = sendfile(socket, fd, &at, MIN(size, (uint64_t)FILE_SLICE_BYTES));
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno == EAGAIN ? OUTPUT_E_PENDING : -errno;
+    if (sent == 0)
+        return -ENODATA;
+    *offset = (uint64_t)at;
+    return 0;
+}
+
+/* One send from whatever is first in line. 0: sent some; OUTPUT_E_PENDING; negative errno. */
+static int output_flush_some(Output *o, int socket)
+{
+    Buffer *b = buffer_size(&o->spool.memory) > 0 ? &o->spool.memory : &o->overflow;
+    struct iovec iov;
+    uint64_t offset, start, n;
+    ssize_t sent;
+    int r;
+
+    if (buffer_size(&o->spool.memory) == 0 && spool_size(&o->spool) > 0) {
+        n = spool_file_piece(&o->spool, &start);
+        offset = start;
+        r = send_slice(socket, o->spool.fd, &offset, n);
+        spool_consume(&o->spool, offset - start);
+        return r;
+    }
+    if (buffer_size(b) == 0) {
+        offset = o->file_offset;
+        r = send_slice(socket, o->file_fd, &o->file_offset, o->file_size);
+        o->file_size -= o->file_offset - offset;
+        return r;
+    }
+    iov = (struct iovec){buffer_head(b), buffer_size(b)};
+    sent = send_vector(socket, &iov, 1);
+    if (sent <= 0)
+        return sent == 0 ? OUTPUT_E_PENDING : (int)sent;
+    buffer_consume(b, (size_t)sent);
+    return (size_t)sent < iov.iov_len ? OUTPUT_E_PENDING : 0;
+}
+
+int output_flush(Output *o, int socket)
+{
+    bool from_file;
+    int r;
+
+    while (!output_is_empty(o)) {
+        from_file = buffer_size(&o->spool.memory) == 0 && buffer_size(&o->overflow) == 0;
+        r = output_flush_some(o, socket);
+        if (r != 0)
+            return r;
+        if (from_file && !output_is_empty(o))
+            return OUTPUT_E_PENDING;
+    }
+    output_close_file(o);
+    return 0;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs the application for one checked-out connection and takes its response: the worker's side of
+ * wsgi/sink.h. Any thread; touches the loop only where loop.h allows it. */
+#pragma once
+
+#include "worker/connection.h"
+#include "wsgi/app.h"
+
+/* With the GIL. Afterwards the exchange holds the response (partly sent where it was streamed), status,
+ * error. */
+void runner_run(Loop *l, Connection *c, WsgiApp *app);

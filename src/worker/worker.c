@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker process from its fork to its exit. */
+#include "worker/worker.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/title.h"
+#include "ipc/channel.h"
+#include "worker/crew.h"
+#include "worker/loop.h"
+#include "wsgi/interpreter.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static int worker_say(const WorkerOptions *o, MessageType type, const char *text)
+{
+    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    struct pollfd p = {.fd = o->channel, .events = POLLOUT};
+    int r;
+
+    if (!m)
+        return -ENOMEM;
+    m->type = type;
+    m->generation = o->generation;
+    m->seat = o->seat;
+    m->pid = getpid();
+    snprintf(m->text, sizeof m->text, "%s", text);
+    while ((r = channel_send(o->channel, m)) == -EAGAIN)
+        poll(&p, 1, -1);
+    return r;
+}
+
+/* GO means that the supervisor knows this process. 0, or an exit status. */
+static int worker_wait_for_go(const WorkerOptions *o)
+{
+    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    struct pollfd p = {.fd = o->channel, .events = POLLIN};
+    int r;
+
+    if (!m)
+        return EX_OSERR;
+    while ((r = channel_receive(o->channel, m)) == -EAGAIN)
+        poll(&p, 1, -1);
+    if (r != 0)
+        return EX_UNAVAILABLE;
+    message_close_fds(m);
+    return m->type == MESSAGE_GO ? 0 : EX_PROTOCOL;
+}
+
+static int worker_fail(const WorkerOptions *o, char *reason)
+{
+    worker_say(o, MESSAGE_FAILED, reason ? reason : "out of memory");
+    free(reason);
+    return EX_SOFTWARE;
+}
+
+/* The application's own output: journal streams of this process, so that their lines have its PID and a
+ * priority. */
+static void worker_redirect_output(void)
+{
+    static const int priority[] = {[STDOUT_FILENO] = LOG_INFO, [STDERR_FILENO] = LOG_WARNING};
+
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        _cleanup_close_ int stream = log_open_stream(priority[fd]);
+        if (stream >= 0)
+            dup2(stream, fd);
+    }
+}
+
+/* The first directory of $CACHE_DIRECTORY (systemd.exec(5)), else $TMPDIR, else /tmp. */
+static int worker_temporary_directory(char to[static 4096])
+{
+    const char *cache = getenv("CACHE_DIRECTORY"), *tmp = getenv("TMPDIR");
+    const char *from = cache && *cache ? cache : tmp && *tmp ? tmp : "/tmp";
+    size_t n = from == cache ? strcspn(from, ":") : strlen(from);
+
+    if (n >= 4096)
+        return -ENAMETOOLONG;
+    memcpy(to, from, n);
+    to[n] = '\0';
+    return 0;
+}
+
+static int worker_load(const WorkerOptions *o, WsgiApp **app, int errors_fd, char **ret_error)
+{
+    const WsgiAppOptions options = {
+        .multithread = o->config->workers_threads > 1,
+        .multiprocess = o->config->workers_count > 1,
+        .errors_fd = errors_fd,
+    };
+
+    if (!*app && wsgi_app_load(o->config->app_module, app, ret_error) < 0)
+        return -1;
+    return wsgi_app_prepare(*app, &options, ret_error);
+}
+
+static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
+{
+    _cleanup_(loop_freep) Loop *loop = NULL;
+    char directory[4096];
+    int r = worker_temporary_directory(directory);
+
+    if (r < 0)
+        return r;
+    r = loop_new(
+        &(LoopOptions){
+            .config = o->config,
+            .directory = directory,
+            .listeners = o->listeners,
+            .n_listeners = o->n_listeners,
+            .channel = o->channel,
+            .seat = &o->scoreboard->seats[o->seat],
+        },
+        &loop, ret_error);
+    if (r < 0)
+        return r;
+    r = worker_say(o, MESSAGE_READY, "");
+    if (r < 0)
+        return r;
+    return crew_run(&(CrewOptions){
+        .loop = loop,
+        .app = app,
+        .n_threads = o->config->workers_threads,
+        .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
+    });
+}
+
+int worker_run(const WorkerOptions *o)
+{
+    _cleanup_close_ int errors_fd = -EBADF;
+    WsgiApp *app = o->app;
+    char *error = NULL;
+    int r;
+
+    title_set(o->site, "worker %u gen %u", o->seat, o->generation);
+    log_set_worker((int)o->seat, o->generation);
+    r = worker_wait_for_go(o);
+    if (r != 0)
+        return r;
+    worker_redirect_output();
+    errors_fd = log_open_stream(LOG_ERR);
+    if (worker_load(o, &app, errors_fd >= 0 ? errors_fd : STDERR_FILENO, &error) < 0)
+        return worker_fail(o, error);
+
+    r = worker_serve(o, app, &error);
+    if (r < 0 && !error && asprintf(&error, "cannot serve: %s", strerror(-r)) < 0)
+        error = NULL;
+    if (r < 0)
+        return worker_fail(o, error);
+    wsgi_app_free(app);
+    interpreter_finalize();
+    return EX_OK;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker process from its fork to its exit. */
+#pragma once
+
+#include "config/config.h"
+#include "ipc/scoreboard.h"
+#include "wsgi/app.h"
+
+typedef struct WorkerOptions {
+    const char *site;
+    const Config *config;
+    Scoreboard *scoreboard;
+    unsigned seat;
+    unsigned generation;
+    int channel; /* owned by the worker from now on */
+    int *listeners;
+    size_t n_listeners;
+    WsgiApp *app; /* preloaded, or NULL */
+} WorkerOptions;
+
+/* With the GIL, in the forked child, after interpreter_after_fork_child(). Waits for GO, loads the
+ * application unless it is preloaded, serves, ends the interpreter. Returns the exit status. */
+int worker_run(const WorkerOptions *options);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The zygote of a generation. */
+#include "worker/zygote.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/message-ids.h"
+#include "base/title.h"
+#include "config/config.h"
+#include "ipc/channel.h"
+#include "ipc/scoreboard.h"
+#include "worker/worker.h"
+#include "wsgi/interpreter.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { HELLO_CONFIG, HELLO_SCOREBOARD, HELLO_LISTENERS };
+
+typedef struct Zygote {
+    int channel;
+    char *site;
+    unsigned generation;
+    Config *config;
+    Scoreboard *scoreboard;
+    int *listeners;
+    size_t n_listeners;
+    WsgiApp *app; /* preloaded, or NULL */
+} Zygote;
+
+static int zygote_say(const Zygote *z, MessageType type, unsigned seat, int pid, const char *text)
+{
+    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return -ENOMEM;
+    m->type = type;
+    m->generation = z->generation;
+    m->seat = seat;
+    m->pid = pid;
+    snprintf(m->text, sizeof m->text, "%s", text);
+    return channel_send(z->channel, m);
+}
+
+/* --- HELLO
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+static int zygote_read_config(Zygote *z, int fd)
+{
+    _cleanup_free_ char *data = NULL, *error = NULL;
+    size_t size;
+    int r = fd_read_all(fd, CONFIG_SIZE_MAX, &data, &size);
+
+    return r < 0 ? r : config_parse(data, size, "configuration", NULL, &z->config, &error) ? -EPROTO : 0;
+}
+
+static int zygote_take_hello(Zygote *z, Message *m)
+{
+    int r;
+
+    if (m->type != MESSAGE_HELLO || m->n_fds <= HELLO_LISTENERS)
+        return -EPROTO;
+    z->generation = m->generation;
+    r = zygote_read_config(z, m->fds[HELLO_CONFIG]);
+    if (r < 0)
+        return r;
+    r = scoreboard_map(m->fds[HELLO_SCOREBOARD], z->config->workers_count, z->config->workers_threads,
+                       &z->scoreboard);
+    if (r < 0)
+        return r;
+    z->listeners = calloc(m->n_fds - HELLO_LISTENERS, sizeof *z->listeners);
+    if (!z->listeners)
+        return -ENOMEM;
+    for (size_t i = HELLO_LISTENERS; i < m->n_fds; i++)
+        z->listeners[z->n_listeners++] = TAKE_FD(m->fds[i]);
+    z->site = strdup(m->text);
+    if (!z->site)
+        return -ENOMEM;
+    log_init(z->site, z->config->log_level);
+    log_set_worker(-1, z->generation);
+    title_set(z->site, "zygote gen %u", z->generation);
+    return 0;
+}
+
+static int zygote_receive_hello(Zygote *z)
+{
+    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    int r;
+
+    if (!m)
+        return -ENOMEM;
+    r = channel_receive(z->channel, m);
+    if (r != 0)
+        return r;
+    r = zygote_take_hello(z, m);
+    message_close_fds(m);
+    return r;
+}
+
+/* --- the interpreter
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* With more than one thread, a forked child may find locks taken by threads that it does not have. */
+static void zygote_count_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    if (n > 1)
+        log_full(LOG_WARNING, MESSAGE_THREADS_BEFORE_FORK, NULL,
+                 "The application started %d threads while it was imported; workers forked from here do not "
+                 "have them. "
+                 "Start threads at the first request, or set workers.preload = no.",
+                 n - 1);
+}
+
+static int zygote_prepare_process(const Config *c, char **ret_error)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (char **e = c->app_environment; e && *e; e++) {
+        char *equals = strchr(*e, '=');
+        _cleanup_free_ char *name = strndup(*e, (size_t)(equals - *e));
+        if (!name || setenv(name, equals + 1, 1) < 0)
+            return -ENOMEM;
+    }
+    if (!c->app_chdir || chdir(c->app_chdir) == 0)
+        return 0;
+    if (asprintf(ret_error, "app.chdir: cannot enter %s: %s", c->app_chdir, strerror(errno)) < 0)
+        *ret_error = NULL;
+    return -1;
+}
+
+static int zygote_load(Zygote *z, char **ret_error)
+{
+    _cleanup_free_ char *directory = NULL;
+    const Config *c = z->config;
+
+    if (zygote_prepare_process(c, ret_error) < 0)
+        return -1;
+    directory = getcwd(NULL, 0);
+    if (interpreter_init(
+            &(InterpreterOptions){
+                .virtualenv = c->app_virtualenv,
+                .chdir = directory,
+                .pythonpath = c->app_pythonpath,
+                .process_name = "cgunicorn",
+            },
+            ret_error) < 0)
+        return -1;
+    if (!c->workers_preload)
+        return 0;
+    if (wsgi_app_load(c->app_module, &z->app, ret_error) < 0)
+        return -1;
+    zygote_count_threads();
+    interpreter_freeze();
+    return 0;
+}
+
+/* --- spawning
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
+{
+    interpreter_after_fork_child();
+    closep(&z->channel);
+    return worker_run(&(WorkerOptions){
+        .site = z->site,
+        .config = z->config,
+        .scoreboard = z->scoreboard,
+        .seat = seat,
+        .generation = z->generation,
+        .channel = channel,
+        .listeners = z->listeners,
+        .n_listeners = z->n_listeners,
+        .app = z->app,
+    });
+}
+
+/* Forks twice, so that the worker is adopted by the supervisor, a child subreaper (PR_SET_CHILD_SUBREAPER,
+ * prctl(2)). The process in the middle must be gone before the pid is told, or the supervisor could wait for
+ * a child that is not yet its own. Returns the pid, or negative errno; in the worker: 0 and *ret_status. */
+static int zygote_fork(Zygote *z, unsigned seat, int channel, int *ret_status)
+{
+    _cleanup_close_ int reader = -EBADF, writer = -EBADF;
+    int ends[2], pid;
+    pid_t middle;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    reader = ends[0];
+    writer = ends[1];
+
+    interpreter_before_fork();
+    middle = fork();
+    if (middle == 0) {
+        pid = fork();
+        if (pid == 0) {
+            closep(&reader);
+            closep(&writer);
+            reader = writer = -EBADF;
+            *ret_status = zygote_become_worker(z, seat, channel);
+            return 0;
+        }
+        pid = pid < 0 ? -errno : pid;
+        _exit(write(writer, &pid, sizeof pid) == sizeof pid ? 0 : 1);
+    }
+    pid = middle < 0 ? -errno : 0;
+    if (middle > 0) {
+        while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
+            ;
+        closep(&writer);
+        writer = -EBADF;
+        if (read(reader, &pid, sizeof pid) != sizeof pid)
+            pid = -ECHILD;
+    }
+    interpreter_after_fork_parent();
+    return pid;
+}
+
+/* True: this is the worker, and it is done: *ret_status. */
+static bool zygote_on_spawn(Zygote *z, Message *m, int *ret_status)
+{
+    _cleanup_close_ int channel = -EBADF;
+    int pid;
+
+    if (m->n_fds != 1 || m->seat >= z->scoreboard->n_seats)
+        return false;
+    channel = TAKE_FD(m->fds[0]);
+    pid = zygote_fork(z, m->seat, channel, ret_status);
+    if (pid == 0)
+        return true;
+    zygote_say(z, MESSAGE_SPAWNED, m->seat, pid, "");
+    return false;
+}
+
+/* Obeys until the supervisor is gone. */
+static int zygote_serve(Zygote *z)
+{
+    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    int status = EX_OSERR, r = 0;
+
+    if (!m)
+        return EX_OSERR;
+    for (;;) {
+        r = channel_receive(z->channel, m);
+        if (r == -EPROTO || r == -EINTR)
+            continue;
+        if (r != 0)
+            return r == CHANNEL_E_EOF ? EX_OK : EX_OSERR;
+        if (m->type == MESSAGE_SPAWN && zygote_on_spawn(z, m, &status))
+            return status;
+        message_close_fds(m);
+    }
+}
+
+int zygote_run(int channel)
+{
+    Zygote z = {.channel = channel};
+    _cleanup_free_ char *error = NULL;
+    int r;
+
+    r = fd_set_nonblocking(channel, false);
+    if (r == 0)
+        r = fd_set_cloexec(channel, true);
+    if (r == 0)
+        r = zygote_receive_hello(&z);
+    if (r != 0)
+        return EX_PROTOCOL;
+    if (zygote_load(&z, &error) < 0) {
+        zygote_say(&z, MESSAGE_FAILED, 0, 0, error ? error : "out of memory");
+        return EX_SOFTWARE;
+    }
+    r = zygote_say(&z, MESSAGE_LOADED, 0, 0, "");
+    r = r < 0 ? EX_OSERR : zygote_serve(&z);
+    scoreboard_free(z.scoreboard);
+    config_free(z.config);
+    free(z.listeners);
+    free(z.site);
+    return r;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of worker/crew with the loop, on real sockets and with an application in C in the place of wsgi/: who
+ * drives, who runs, and that nobody waits for an application that is not his. */
+#include "worker/crew.h"
+
+#include "ipc/channel.h"
+#include "tap.h"
+#include "wsgi/call.h"
+#include "wsgi/interpreter.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- in the place of wsgi/
+ * ---------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t gil = PTHREAD_MUTEX_INITIALIZER;
+static sem_t entered, released;
+static _Atomic int n_inside, most_inside;
+static __thread InterpreterThread *own_thread;
+
+InterpreterThread *interpreter_main_thread(void)
+{
+    return (InterpreterThread *)&gil;
+}
+
+InterpreterThread *interpreter_thread_new(void)
+{
+    return (InterpreterThread *)&gil;
+}
+
+void interpreter_acquire(InterpreterThread *t)
+{
+    pthread_mutex_lock(&gil);
+    own_thread = t;
+}
+
+void interpreter_release(InterpreterThread *t)
+{
+    own_thread = NULL;
+    (void)t;
+    pthread_mutex_unlock(&gil);
+}
+
+static void block(void)
+{
+    InterpreterThread *t = own_thread;
+    int inside = ++n_inside;
+
+    if (inside > most_inside)
+        most_inside = inside;
+    interpreter_release(t);
+    sem_post(&entered);
+    sem_wait(&released);
+    interpreter_acquire(t);
+    n_inside--;
+}
+
+/* /block waits for the test; /stream sends two pieces and waits between them; all else says "ok". */
+int wsgi_call(WsgiApp *app, const Request *q, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
+              char **ret_error)
+{
+    bool streams = span_equal(q->path, SPAN_LITERAL("/stream"));
+    int r;
+
+    (void)app;
+    (void)body;
+    (void)peer;
+    *ret_error = NULL;
+    if (span_equal(q->path, SPAN_LITERAL("/block")))
+        block();
+    response_set_status(sink->response, "200 OK", 6);
+    r = sink->begin(sink, streams ? -1 : 2);
+    if (r == 0 && streams) {
+        r = sink->write(sink, "first", 5, false);
+        block();
+    }
+    if (r == 0)
+        r = sink->write(sink, "ok", 2, true);
+    if (r == 0)
+        r = sink->end(sink);
+    return r == 0 ? 0 : WSGI_E_GONE;
+}
+
+/* --- a worker
+ * -------------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct Rig {
+    Config *config;
+    Scoreboard *scoreboard;
+    Loop *loop;
+    int listener;
+    int channel[2];
+    struct sockaddr_in address;
+    pthread_t thread;
+    unsigned n_threads;
+    int result;
+} Rig;
+
+static void *rig_main(void *arg)
+{
+    Rig *g = arg;
+
+    interpreter_acquire(interpreter_main_thread());
+    g->result = crew_run(&(CrewOptions){
+        .loop = g->loop, .n_threads = g->n_threads, .slots = scoreboard_slot(g->scoreboard, 0, 0)});
+    interpreter_release(interpreter_main_thread());
+    return NULL;
+}
+
+static void rig_start(Rig *g, unsigned n_threads)
+{
+    char threads[32];
+    char *error;
+    socklen_t size = sizeof g->address;
+
+    snprintf(threads, sizeof threads, "workers.threads=%u", n_threads);
+    *g = (Rig){.n_threads = n_threads, .result = -1};
+    is_int(
+        config_parse(NULL, 0, "test", (char *[]){(char *)"app.module=x", threads, NULL}, &g->config, &error),
+        0);
+    is_int(scoreboard_new(1, n_threads, &g->scoreboard), 0);
+    is_int(channel_new_pair(g->channel), 0);
+    g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    g->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
+    is_int(listen(g->listener, 64), 0);
+    getsockname(g->listener, (struct sockaddr *)&g->address, &size);
+    is_int(loop_new(&(LoopOptions){.config = g->config,
+                                   .directory = "/tmp",
+                                   .listeners = &g->listener,
+                                   .n_listeners = 1,
+                                   .channel = g->channel[1],
+                                   .seat = &g->scoreboard->seats[0]},
+                    &g->loop, &error),
+           0);
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    most_inside = 0;
+    pthread_create(&g->thread, NULL, rig_main, g);
+}
+
+static void rig_stop(Rig *g)
+{
+    static const Message drain = {.type = MESSAGE_DRAIN};
+
+    is_int(channel_send(g->channel[0], &drain), 0);
+    pthread_join(g->thread, NULL);
+    is_int(g->result, 0);
+    loop_free(g->loop);
+    scoreboard_free(g->scoreboard);
+    config_free(g->config);
+    close(g->listener);
+    close(g->channel[0]);
+    close(g->channel[1]);
+}
+
+static int ask(const Rig *g, const char *request)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval patience = {.tv_sec = 30};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (const struct sockaddr *)&g->address, sizeof g->address) < 0 ||
+        write(fd, request, strlen(request)) != (ssize_t)strlen(request))
+        ok(false, "the request goes out");
+    return fd;
+}
+
+/* Whether what comes in contains the text, before the other side ends. */
+static bool hears(int fd, const char *text)
+{
+    char got[8192];
+    size_t n = 0;
+    ssize_t k;
+
+    got[0] = '\0';
+    while (!strstr(got, text) && (k = read(fd, got + n, sizeof got - 1 - n)) > 0) {
+        n += (size_t)k;
+        got[n] = '\0';
+    }
+    return strstr(got, text);
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OPTIONS "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static void test_one_thread(void)
+{
+    Rig g;
+    int a, b, c;
+
+    rig_start(&g, 1);
+    a = ask(&g, GET("/"));
+    ok(hears(a, "\r\n\r\nok"), "a fast request");
+    write(a, GET("/block"), strlen(GET("/block")));
+    sem_wait(&entered);
+    b = ask(&g, OPTIONS);
+    ok(hears(b, "200 OK"), "the loop goes on while the application is busy");
+    c = ask(&g, GET("/block"));
+    write(b, OPTIONS, strlen(OPTIONS));
+    ok(hears(b, "200 OK"), "also when others wait for the application");
+    is_int(most_inside, 1);
+    sem_post(&released);
+    ok(hears(a, "\r\n\r\nok"), "the overtaken request is answered");
+    sem_wait(&entered);
+    sem_post(&released);
+    ok(hears(c, "\r\n\r\nok"), "the one that waited gets its turn");
+    is_int(most_inside, 1);
+    is_int(atomic_load(&scoreboard_slot(g.scoreboard, 0, 0)->started_usec), 0);
+    rig_stop(&g);
+}
+
+static void test_several_threads(void)
+{
+    enum { N = 4 };
+    int fd[N + 2];
+    Rig g;
+
+    rig_start(&g, N);
+    for (int i = 0; i < N + 2; i++)
+        fd[i] = ask(&g, GET("/block"));
+    for (int i = 0; i < N; i++)
+        sem_wait(&entered);
+    is_int(most_inside, N);
+    ok(hears(ask(&g, OPTIONS), "200 OK"), "all are busy, the loop goes on");
+    for (int i = 0; i < N + 2; i++)
+        sem_post(&released);
+    for (int i = 0; i < N + 2; i++)
+        ok(hears(fd[i], "\r\n\r\nok"), "request %d of %d", i, N + 2);
+    is_int(most_inside, N);
+    rig_stop(&g);
+}
+
+static void test_streaming(void)
+{
+    Rig g;
+    int a;
+
+    rig_start(&g, 1);
+    a = ask(&g, GET("/stream"));
+    ok(hears(a, "first"), "a block is on its way before the next is computed");
+    sem_wait(&entered);
+    sem_post(&released);
+    ok(hears(a, "0\r\n\r\n"));
+    rig_stop(&g);
+}
+
+static void test_drain_finishes_requests(void)
+{
+    Rig g;
+    int a;
+
+    rig_start(&g, 1);
+    a = ask(&g, GET("/block"));
+    sem_wait(&entered);
+    is_int(channel_send(g.channel[0], &(Message){.type = MESSAGE_DRAIN}), 0);
+    while (!g.loop->is_draining)
+        sched_yield();
+    sem_post(&released);
+    ok(hears(a, "Connection: close"), "a request under way is answered, and says close");
+    rig_stop(&g);
+}
+
+/* Many clients at once, slow and fast ones mixed: each answer arrives. */
+static void *client_main(void *arg)
+{
+    const Rig *g = arg;
+
+    for (int i = 0; i < 200; i++) {
+        int fd = ask(g, i % 3 ? GET("/") GET("/") : OPTIONS GET("/stream"));
+        bool good = hears(fd, i % 3 ? "\r\n\r\nokHTTP/1.1" : "0\r\n\r\n");
+        close(fd);
+        if (!good)
+            return (void *)1;
+    }
+    return NULL;
+}
+
+static void test_crowd(void)
+{
+    enum { N = 8 };
+    pthread_t client[N];
+    Rig g;
+    void *bad = NULL;
+
+    rig_start(&g, 3);
+    for (int i = 0; i < 200 * N; i++)
+        sem_post(&released);
+    for (int i = 0; i < N; i++)
+        pthread_create(&client[i], NULL, client_main, &g);
+    for (int i = 0; i < N; i++) {
+        void *result;
+        pthread_join(client[i], &result);
+        bad = result ? result : bad;
+    }
+    ok(!bad, "every client got every answer");
+    rig_stop(&g);
+}
+
+int main(void)
+{
+    test_one_thread();
+    test_several_threads();
+    test_streaming();
+    test_drain_finishes_requests();
+    test_crowd();
+    return tap_done();
+}
