@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* A generation: one load of (configuration, code). A zygote that loaded it, and the seats of the workers that it forks.
+ * Which generation serves, and when one replaces another, is the supervisor's to decide. */
+#pragma once
+
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "ipc/scoreboard.h"
+#include "supervisor/seat.h"
+#include "supervisor/sockets.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+typedef enum ZygoteState {
+    ZYGOTE_LOADING,
+    ZYGOTE_READY,
+    ZYGOTE_LEAVING, /* told to go, or not heard of any more */
+    ZYGOTE_GONE,
+} ZygoteState;
+
+/* An exit that may be that of a worker whose pid the zygote is about to tell. */
+typedef struct EarlyExit {
+    pid_t pid;
+    siginfo_t exit;
+} EarlyExit;
+#define GENERATION_EARLY_EXITS_MAX 16
+
+typedef struct Generation Generation;
+struct Generation {
+    unsigned number;
+    Config *config;
+    Scoreboard *scoreboard;
+    sd_event *event;
+    ZygoteState zygote;
+    pid_t zygote_pid;
+    int channel;
+    sd_event_source *source;
+    usec_t started_usec;
+    usec_t deadline_usec; /* of the zygote's state; 0: none */
+    usec_t scan_usec;     /* when requests are to be looked at again */
+    bool zygote_explained; /* a record says why the zygote goes, or it was told to */
+    bool retired;         /* spawns no worker any more */
+    char *failure;        /* what went wrong last, one line; NULL: nothing */
+    EarlyExit early[GENERATION_EARLY_EXITS_MAX];
+    unsigned n_early;
+    Seat *seats;
+    unsigned n_seats;
+    Generation *next; /* in the supervisor's list */
+};
+
+/* Starts the zygote. config belongs to the generation from now on, also after an error. 0, negative errno, or
+ * WORKER_PROGRAM_E_NONE with *ret_error. */
+int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
+                   Generation **ret, char **ret_error);
+
+/* Processes are left alone; they see the end of their channels. */
+Generation *generation_free(Generation *g);
+DEFINE_CLEANUP(Generation, generation)
+
+/* Does what is due: respawns, at most n_at_once loading at a time, and all time limits. Returns when it wants to be called
+ * again, at the latest. */
+usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now);
+
+/* Whether the process was one of the generation's. */
+bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
+
+/* No more workers: the zygote goes, and so does who is not ready. Who serves goes on until generation_drain(). */
+void generation_retire(Generation *g, usec_t now);
+void generation_drain(Generation *g, unsigned seat, usec_t now);
+void generation_drain_all(Generation *g, usec_t now);
+void generation_kill(Generation *g, usec_t now);
+
+/* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was not told to go. A
+ * worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC. */
+#define GENERATION_QUIET_USEC USEC_PER_SEC
+usec_t generation_quiet_at(const Generation *g);
+
+/* No process of it is left. */
+bool generation_is_gone(const Generation *g);
+
+typedef struct GenerationCount {
+    unsigned n_serving;
+    unsigned n_workers; /* processes, in any state */
+    unsigned n_busy;    /* requests in the application */
+    uint64_t n_requests;
+} GenerationCount;
+
+GenerationCount generation_count(const Generation *g);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The listening sockets: those that systemd passed (the only caller of sd_listen_fds_with_names(3)), or, in the
+ * foreground, sockets bound here. Accepts nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+typedef struct Socket {
+    int fd;
+    char *path; /* of a Unix socket made here, to be removed with it; else NULL */
+} Socket;
+
+typedef struct Sockets {
+    Socket *items;
+    size_t n;
+} Sockets;
+
+#define SOCKETS_E_REFUSED 1 /* can't be had; *ret_error says why */
+
+/* What systemd passed, by name: "http", "unknown" (no name) and "*.socket" (the unit's name) serve; others are closed with a
+ * warning. First thing in the process: the environment variables are consumed. *ret is empty where nothing was
+ * passed. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
+int sockets_take_passed(Sockets *ret, char **ret_error);
+
+/* Binds and listens at each address; mode: of Unix sockets; group: a name, or NULL. *ret is empty after an error. 0, negative
+ * errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
+int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets *ret, char **ret_error);
+
+/* Closes all, and removes the Unix sockets that were made here. Safe to repeat. */
+void sockets_close(Sockets *s);
+
+/* How a socket is called in messages: "http://127.0.0.1:8000", "unix:/run/x.sock". The result is `to`. */
+#define SOCKET_NAME_MAX 128
+char *socket_describe(int fd, char to[static SOCKET_NAME_MAX]);
+
+typedef union SocketAddress {
+    struct sockaddr any;
+    struct sockaddr_storage storage;
+} SocketAddress;
+
+/* An item of socket.listen: "8000" (all addresses, as in systemd.socket(5)), "127.0.0.1:8000", "[::1]:8000", "/path". 0, or
+ * -EINVAL. */
+int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size);

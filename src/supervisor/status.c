@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* How often STATUS= is sent. */
+#include "supervisor/status.h"
+
+#include "base/cleanup.h"
+#include "supervisor/notify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAUSE_MIN_USEC USEC_PER_SEC
+#define PAUSE_MAX_USEC (8 * USEC_PER_SEC)
+
+void status_note(StatusLine *s, const char *text, usec_t now)
+{
+    (void)snprintf(s->sent, sizeof(s->sent), "%s", text);
+    s->sent_usec = now;
+    s->pause_usec = PAUSE_MIN_USEC;
+    s->next_usec = now + s->pause_usec;
+}
+
+usec_t status_update(StatusLine *s, const char *text, usec_t now)
+{
+    if (!notify_is_on())
+        return UINT64_MAX;
+    if (strcmp(s->sent, text) == 0) {
+        if (now >= s->next_usec) {
+            s->pause_usec = MIN(s->pause_usec * 2, PAUSE_MAX_USEC);
+            s->next_usec = now + s->pause_usec;
+        }
+        return s->next_usec;
+    }
+    if (s->sent_usec > 0 && now < s->sent_usec + PAUSE_MIN_USEC)
+        return s->sent_usec + PAUSE_MIN_USEC;
+    notify_status(text);
+    status_note(s, text, now);
+    return s->next_usec;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker program of a site's Python version. */
+#include "supervisor/worker-program.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "ipc/channel.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRAM_PREFIX "cgunicorn-worker-"
+#define PYVENV_SIZE_MAX (64 * 1024)
+#define CHANNEL_FD 3
+
+static void closedirp(DIR **d)
+{
+    if (*d)
+        closedir(*d);
+}
+
+/* "3.11.2", "3.11.2.final.0" → "3.11" */
+static int copy_minor(const char *value, char ret_version[static PYTHON_VERSION_MAX])
+{
+    size_t major = strspn(value, "0123456789");
+    size_t minor = value[major] == '.' ? strspn(value + major + 1, "0123456789") : 0;
+    size_t n = major + 1 + minor;
+
+    if (major == 0 || minor == 0 || n >= PYTHON_VERSION_MAX)
+        return -EINVAL;
+    memcpy(ret_version, value, n);
+    ret_version[n] = '\0';
+    return 0;
+}
+
+/* Lines of "key = value", keys without regard to case: what site.py in CPython reads. */
+int worker_program_parse_pyvenv(const char *text, char ret_version[static PYTHON_VERSION_MAX])
+{
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        size_t n;
+
+        line += strspn(line, "\n\r \t");
+        n = strcspn(line, "= \t\r\n");
+        if (!(n == 7 && strncasecmp(line, "version", n) == 0) &&
+            !(n == 12 && strncasecmp(line, "version_info", n) == 0))
+            continue;
+        line += n + strspn(line + n, " \t");
+        if (*line == '=')
+            return copy_minor(line + 1 + strspn(line + 1, " \t"), ret_version);
+    }
+    return -EINVAL;
+}
+
+/* systemd hides these from the service, so that a path that is there seems not to be. */
+static const char *hint(const char *path)
+{
+    static const char *const hidden[] = {"/home/", "/root/", "/run/user/"};
+
+    for (size_t i = 0; i < ELEMENTSOF(hidden); i++)
+        if (strncmp(path, hidden[i], strlen(hidden[i])) == 0)
+            return " (the unit hides this directory: see ProtectHome= in systemd.exec(5))";
+    return "";
+}
+
+/* The negative errno of the read is the result; *ret is NULL then. */
+static int read_pyvenv(const char *path, char **ret)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t size;
+
+    *ret = NULL;
+    if (fd < 0)
+        return -errno;
+    return fd_read_all(fd, PYVENV_SIZE_MAX, ret, &size);
+}
+
+static int virtualenv_version(const char *virtualenv, char ret_version[static PYTHON_VERSION_MAX],
+                              char **ret_error)
+{
+    _cleanup_free_ char *path = NULL, *text = NULL;
+    int r;
+
+    if (asprintf(&path, "%s/pyvenv.cfg", virtualenv) < 0)
+        return -ENOMEM;
+    r = read_pyvenv(path, &text);
+    if (r < 0)
+        r = asprintf(ret_error, "app.virtualenv: %s: %s%s", path, strerror(-r), hint(path));
+    else if (worker_program_parse_pyvenv(text, ret_version) < 0)
+        r = asprintf(ret_error, "app.virtualenv: %s names no Python version", path);
+    else
+        return 0;
+    return r < 0 ? -ENOMEM : WORKER_PROGRAM_E_NONE;
+}
+
+/* "3.11, 3.13", or "none". */
+static int list_installed(const char *directory, char **ret)
+{
+    _cleanup_(closedirp) DIR *d = opendir(directory);
+    _cleanup_free_ char *list = NULL;
+    const struct dirent *entry;
+
+    while (d && (entry = readdir(d))) {
+        char *longer;
+
+        if (strncmp(entry->d_name, PROGRAM_PREFIX, strlen(PROGRAM_PREFIX)) != 0)
+            continue;
+        if (asprintf(&longer, "%s%s%s", list ? list : "", list ? ", " : "",
+                     entry->d_name + strlen(PROGRAM_PREFIX)) < 0)
+            return -ENOMEM;
+        free(list);
+        list = longer;
+    }
+    *ret = list ? TAKE_PTR(list) : strdup("none");
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int explain_absence(const char *directory, const char *virtualenv, const char *version, int error,
+                           char **ret_error)
+{
+    _cleanup_free_ char *installed = NULL;
+    int r = list_installed(directory, &installed);
+
+    if (r < 0)
+        return r;
+    if (virtualenv)
+        r = asprintf(ret_error,
+                     "app.virtualenv: %s is of Python %s, and there is no worker program for it in %s "
+                     "(there for: %s)",
+                     virtualenv, version, directory, installed);
+    else
+        r = asprintf(ret_error, "%s/" PROGRAM_PREFIX "%s: %s (there for: %s)", directory, version,
+                     strerror(error), installed);
+    return r < 0 ? -ENOMEM : WORKER_PROGRAM_E_NONE;
+}
+
+int worker_program_find(const char *virtualenv, char **ret_path, char **ret_error)
+{
+    const char *directory = secure_getenv("CGUNICORN_LIBEXECDIR");
+    char version[PYTHON_VERSION_MAX] = PYTHON_MINOR;
+    _cleanup_free_ char *path = NULL;
+
+    if (!directory)
+        directory = LIBEXECDIR;
+    if (virtualenv) {
+        int r = virtualenv_version(virtualenv, version, ret_error);
+
+        if (r != 0)
+            return r;
+    }
+    if (asprintf(&path, "%s/" PROGRAM_PREFIX "%s", directory, version) < 0)
+        return -ENOMEM;
+    if (access(path, X_OK) < 0)
+        return explain_absence(directory, virtualenv, version, errno, ret_error);
+    *ret_path = TAKE_PTR(path);
+    return 0;
+}
+
+/* Whether an entry of the environment belongs to a protocol between systemd and this process alone. The application, too, may
+ * know sd_notify(3). */
+static bool is_private(const char *entry)
+{
+    static const char *const prefixes[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "FDSTORE=", "MAINPID"};
+
+    for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
+        if (strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+/* A shallow copy: the strings are those of environ. */
+static char **new_environment(void)
+{
+    size_t n = strv_length(environ), used = 0;
+    char **copy = calloc(n + 1, sizeof(*copy));
+
+    for (size_t i = 0; copy && i < n; i++)
+        if (!is_private(environ[i]))
+            copy[used++] = environ[i];
+    return copy;
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+
+    for (int i = 1; i < _NSIG; i++)
+        (void)signal(i, SIG_DFL);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the child. What goes wrong is told through the channel, as any failure to load is. */
+static void __attribute__((__noreturn__)) become(const char *path, char *title, char **environment, int channel)
+{
+    char *argv[] = {title, NULL};
+    Message m = {.type = MESSAGE_FAILED};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    (void)setpgid(0, 0);
+    reset_signals();
+    if (null >= 0)
+        (void)dup2(null, STDIN_FILENO);
+    if (channel == CHANNEL_FD)
+        (void)fd_set_cloexec(CHANNEL_FD, false);
+    else
+        (void)dup2(channel, CHANNEL_FD);
+    (void)close_range(CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    execve(path, argv, environment);
+    (void)snprintf(m.text, sizeof(m.text), "%s: %s", path, strerror(errno));
+    (void)channel_send(CHANNEL_FD, &m);
+    _exit(EXIT_FAILURE);
+}
+
+int worker_program_start(const char *path, const char *site, int *ret_channel, pid_t *ret_pid)
+{
+    _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+    _cleanup_free_ char **environment = new_environment();
+    _cleanup_free_ char *title = NULL;
+    int ends[2], r;
+    pid_t pid;
+
+    if (!environment || asprintf(&title, *site ? "cgunicorn: zygote [%s]" : "cgunicorn: zygote", site) < 0)
+        return -ENOMEM;
+    r = channel_new_pair(ends);
+    if (r < 0)
+        return r;
+    ours = ends[0];
+    theirs = ends[1];
+    pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        become(path, title, environment, theirs);
+    *ret_channel = TAKE_FD(ours);
+    *ret_pid = pid;
+    return 0;
+}
+
+int worker_program_greet(int channel, const char *site, unsigned generation, const Config *config,
+                         int scoreboard_fd, const int *listeners, size_t n_listeners)
+{
+    Message m = {.type = MESSAGE_HELLO, .generation = generation, .n_fds = 2 + n_listeners};
+    _cleanup_free_ char *text = NULL;
+    _cleanup_close_ int memory = -EBADF;
+    int r = config_format(config, true, &text);
+
+    if (r < 0)
+        return r;
+    memory = fd_new_sealed("cgunicorn-configuration", text, strlen(text));
+    if (memory < 0)
+        return memory;
+    m.fds[0] = memory;
+    m.fds[1] = scoreboard_fd;
+    if (n_listeners > 0)
+        memcpy(&m.fds[2], listeners, n_listeners * sizeof(*listeners));
+    (void)snprintf(m.text, sizeof(m.text), "%s", site);
+    return channel_send(channel, &m);
+}
