@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `cgunicorn check SITE|FILE`: parses the configuration and imports the application in a process that is thrown away.
- * Messages for humans go to stderr. */
+/* `cgunicorn check SITE|FILE`: parses the configuration and imports the application in a process that is
+ * thrown away. Messages for humans go to stderr. */
 #include "cli/check.h"
 
 #include "base/cleanup.h"

@@ -15,24 +15,28 @@
 #include <sys/socket.h>
 
 const Flag flags[] = {
-    {'b', "bind", "socket.listen", FLAG_ADDRESS, "ADDRESS", "PORT, HOST:PORT, [IPV6]:PORT or unix:PATH; repeatable"},
+    {'b', "bind", "socket.listen", FLAG_ADDRESS, "ADDRESS",
+     "PORT, HOST:PORT, [IPV6]:PORT or unix:PATH; repeatable"},
     {'w', "workers", "workers.count", FLAG_VALUE, "N", "worker processes"},
     {0, "threads", "workers.threads", FLAG_VALUE, "N", "requests at a time in the application of one worker"},
     {0, "preload", "workers.preload", FLAG_YES, NULL, "import the application before the workers are forked"},
     {'t', "timeout", "timeouts.request", FLAG_VALUE, "TIME", "longest time of a request in the application"},
-    {0, "graceful-timeout", "timeouts.graceful", FLAG_VALUE, "TIME", "for running requests at stop and reload"},
+    {0, "graceful-timeout", "timeouts.graceful", FLAG_VALUE, "TIME",
+     "for running requests at stop and reload"},
     {0, "keep-alive", "timeouts.keepalive", FLAG_VALUE, "TIME", "longest idle time between two requests"},
     {0, "worker-connections", "limits.connections", FLAG_VALUE, "N", "connections of one worker"},
     {0, "limit-request-line", "limits.request_line", FLAG_VALUE, "SIZE", "longest request line"},
     {0, "limit-request-fields", "limits.fields", FLAG_VALUE, "N", "most header fields of a request"},
     {0, "limit-request-field_size", "limits.field_size", FLAG_VALUE, "SIZE", "longest header field"},
     {0, "chdir", "app.chdir", FLAG_PATH, "DIR", "working directory of the application"},
-    {0, "pythonpath", "app.pythonpath", FLAG_COMMAS, "DIR,…", "directories for the front of sys.path"},
+    {0, "pythonpath", "app.pythonpath", FLAG_COMMAS, "DIR,...", "directories for the front of sys.path"},
     {'e', "env", "app.environment", FLAG_VALUE, "NAME=VALUE", "for os.environ; repeatable"},
-    {0, "access-logfile", "log.access", FLAG_ACCESS, "FILE", "access log: a file, journal, off, or - for stdout"},
+    {0, "access-logfile", "log.access", FLAG_ACCESS, "FILE",
+     "access log: a file, journal, off, or - for stdout"},
     {0, "access-logformat", "log.access_format", FLAG_VALUE, "FORMAT", "of its lines, with gunicorn's atoms"},
     {0, "log-level", "log.level", FLAG_VALUE, "LEVEL", "debug, info, warning, error or critical"},
-    {0, "forwarded-allow-ips", "proxy.trusted", FLAG_TRUSTED, "PEER,…", "peers whose X-Forwarded-* are believed"},
+    {0, "forwarded-allow-ips", "proxy.trusted", FLAG_TRUSTED, "PEER,...",
+     "peers whose X-Forwarded-* are believed"},
 };
 const size_t n_flags = ELEMENTSOF(flags);
 

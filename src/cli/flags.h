@@ -30,7 +30,8 @@ typedef struct Flag {
 extern const Flag flags[];
 extern const size_t n_flags;
 
-/* Notes section.key=value for config_parse(): a list gets one more line, anything else the new value. 0 or -ENOMEM. */
+/* Notes section.key=value for config_parse(): a list gets one more line, anything else the new value. 0 or
+ * -ENOMEM. */
 int flags_override(char ***overrides, const char *setting);
 
 /* Notes the flag. 0, -EINVAL (its argument is wrong) or other negative errno. */

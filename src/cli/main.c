@@ -21,7 +21,8 @@ static const struct {
     const char *doc;
 } verbs[] = {
     {"serve", serve_main, "serve SITE", "serve a site on the sockets that systemd passes"},
-    {"serve", serve_main, "serve [FLAG]… module:callable", "serve in the foreground, see `cgunicorn serve --help`"},
+    {"serve", serve_main, "serve [FLAG]... module:callable",
+     "serve in the foreground, see `cgunicorn serve --help`"},
     {"check", check_main, "check SITE|FILE.ini", "check the configuration, and that the application loads"},
     {"options", options_main, "options", "list the keys of a site's INI file"},
     {"help", help_main, "help", "show this"},
@@ -33,11 +34,12 @@ static const struct {
 static int help_main(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    printf("Usage: cgunicorn VERB …\n\nServes Python web applications (WSGI), one site per INI file.\n\n");
+    printf("Usage: cgunicorn VERB ...\n\nServes Python web applications (WSGI), one site per INI file.\n\n");
     for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
         if (verbs[i].usage)
             printf("  cgunicorn %-32s %s\n", verbs[i].usage, verbs[i].doc);
-    printf("\nA site is " SITES_DIRECTORY "/SITE.ini; start it with systemctl enable --now cgunicorn@SITE.socket.\n"
+    printf("\nA site is " SITES_DIRECTORY
+           "/SITE.ini; start it with systemctl enable --now cgunicorn@SITE.socket.\n"
            "Manuals: cgunicorn(8), cgunicorn.ini(5).\n");
     return EXIT_OK;
 }

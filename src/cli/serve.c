@@ -47,14 +47,17 @@ static void print_flag(char letter, const char *name, const char *argument, cons
 static int print_help(void)
 {
     printf("Usage: cgunicorn serve SITE\n"
-           "       cgunicorn serve [-c FILE.ini] [FLAG]… [module:callable]\n\n"
-           "The first is for systemd, which passes the sockets. The second serves in the foreground, by default at\n"
-           "http://127.0.0.1:8000. SIGHUP loads configuration and code anew, SIGTERM finishes what runs and ends.\n\n");
+           "       cgunicorn serve [-c FILE.ini] [FLAG]... [module:callable]\n\n"
+           "The first is for systemd, which passes the sockets. The second serves in the foreground, by "
+           "default at\n"
+           "http://127.0.0.1:8000. SIGHUP loads configuration and code anew, SIGTERM finishes what runs and "
+           "ends.\n\n");
     print_flag('c', "config", "FILE", "the site's INI file");
     print_flag('n', "name", "SITE", "name for logs and process titles");
     for (size_t i = 0; i < n_flags; i++)
         print_flag(flags[i].letter, flags[i].name, flags[i].argument, flags[i].doc);
-    print_flag(0, "set", "SECTION.KEY=VALUE", "any key of cgunicorn.ini(5), see `cgunicorn options`; repeatable");
+    print_flag(0, "set", "SECTION.KEY=VALUE",
+               "any key of cgunicorn.ini(5), see `cgunicorn options`; repeatable");
     return EXIT_OK;
 }
 

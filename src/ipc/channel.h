@@ -6,9 +6,12 @@
  *   zygote → supervisor   LOADED | FAILED (text: why)
  *   supervisor → zygote   SPAWN (seat; descriptor: the worker's end of its own channel)
  *   zygote → supervisor   SPAWNED (seat, pid; pid < 0: negative errno)
- *   supervisor → worker   GO                       the supervisor knows the pid: load the application and
- * serve worker → supervisor   READY | FAILED (text) supervisor → worker   DRAIN                    accept no
- * more, finish, exit End of file means that the other end is gone. */
+ *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve)
+ *   worker → supervisor   READY | FAILED (text)
+ *   supervisor → worker   DRAIN (accept no more, finish, exit)
+ *   worker → supervisor   DRAIN (does not accept any more)
+ *
+ * End of file means that the other end is gone. */
 #pragma once
 
 #include <stddef.h>

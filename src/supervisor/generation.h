@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A generation: one load of (configuration, code). A zygote that loaded it, and the seats of the workers that it forks.
- * Which generation serves, and when one replaces another, is the supervisor's to decide. */
+/* A generation: one load of (configuration, code). A zygote that loaded it, and the seats of the workers that
+ * it forks. Which generation serves, and when one replaces another, is the supervisor's to decide. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -37,11 +37,11 @@ struct Generation {
     int channel;
     sd_event_source *source;
     usec_t started_usec;
-    usec_t deadline_usec; /* of the zygote's state; 0: none */
-    usec_t scan_usec;     /* when requests are to be looked at again */
+    usec_t deadline_usec;  /* of the zygote's state; 0: none */
+    usec_t scan_usec;      /* when requests are to be looked at again */
     bool zygote_explained; /* a record says why the zygote goes, or it was told to */
-    bool retired;         /* spawns no worker any more */
-    char *failure;        /* what went wrong last, one line; NULL: nothing */
+    bool retired;          /* spawns no worker any more */
+    char *failure;         /* what went wrong last, one line; NULL: nothing */
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;
     Seat *seats;
@@ -58,21 +58,22 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation)
 
-/* Does what is due: respawns, at most n_at_once loading at a time, and all time limits. Returns when it wants to be called
- * again, at the latest. */
+/* Does what is due: respawns, at most n_at_once loading at a time, and all time limits. Returns when it wants
+ * to be called again, at the latest. */
 usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now);
 
 /* Whether the process was one of the generation's. */
 bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
 
-/* No more workers: the zygote goes, and so does who is not ready. Who serves goes on until generation_drain(). */
+/* No more workers: the zygote goes, and so does who is not ready. Who serves goes on until
+ * generation_drain(). */
 void generation_retire(Generation *g, usec_t now);
 void generation_drain(Generation *g, unsigned seat, usec_t now);
 void generation_drain_all(Generation *g, usec_t now);
 void generation_kill(Generation *g, usec_t now);
 
-/* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was not told to go. A
- * worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC. */
+/* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was
+ * not told to go. A worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC. */
 #define GENERATION_QUIET_USEC USEC_PER_SEC
 usec_t generation_quiet_at(const Generation *g);
 

@@ -45,7 +45,8 @@ static char *describe(const ReportSubject *who, char to[static SUBJECT_MAX])
         (void)snprintf(to, SUBJECT_MAX, "Worker %d of generation %u (pid %d)", who->seat, who->generation,
                        (int)who->pid);
     else
-        (void)snprintf(to, SUBJECT_MAX, "The zygote of generation %u (pid %d)", who->generation, (int)who->pid);
+        (void)snprintf(to, SUBJECT_MAX, "The zygote of generation %u (pid %d)", who->generation,
+                       (int)who->pid);
     return to;
 }
 
@@ -89,8 +90,8 @@ static void append_requests(Buffer *to, const Scoreboard *b, int seat, usec_t no
         char text[QUOTED_MAX];
 
         if (started > 0)
-            (void)buffer_printf(to, "%s%s (for %.1f s)", n++ == 0 ? " while it ran " : ", ", quote(slot, text),
-                                age_seconds(started, now));
+            (void)buffer_printf(to, "%s%s (for %.1f s)", n++ == 0 ? " while it ran " : ", ",
+                                quote(slot, text), age_seconds(started, now));
     }
     (void)buffer_append(to, "", 1);
 }
@@ -129,8 +130,9 @@ void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot
     Fields f;
 
     log_full(LOG_ERR, MESSAGE_WORKER_TIMEOUT, fields(&f, who),
-             "%s has run %s for %.1f s, longer than timeouts.request=%s: replacing it", describe(who, subject),
-             quote(slot, text), age_seconds(started_usec, now), format_duration(limit, limit_usec));
+             "%s has run %s for %.1f s, longer than timeouts.request=%s: replacing it",
+             describe(who, subject), quote(slot, text), age_seconds(started_usec, now),
+             format_duration(limit, limit_usec));
 }
 
 void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doing, const char *key,
@@ -143,7 +145,8 @@ void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doi
     buffer_init(&requests);
     append_requests(&requests, b, who->seat, now);
     log_full(LOG_ERR, MESSAGE_WORKER_TIMEOUT, fields(&f, who), "%s is not done %s after %s=%s%s: killing it",
-             describe(who, subject), doing, key, format_duration(limit, limit_usec), requests_text(&requests));
+             describe(who, subject), doing, key, format_duration(limit, limit_usec),
+             requests_text(&requests));
     buffer_deinit(&requests);
 }
 

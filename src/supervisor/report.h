@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the supervisor says about its children: deaths, timeouts, failures to load. Every request line that is quoted comes
- * from memory that the application can write to, and is made harmless here. */
+/* What the supervisor says about its children: deaths, timeouts, failures to load. Every request line that is
+ * quoted comes from memory that the application can write to, and is made harmless here. */
 #pragma once
 
 #include "base/parse.h"
@@ -29,8 +29,8 @@ void report_load_failed(const ReportSubject *who, const char *text);
 void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot, usec_t started_usec,
                             usec_t limit_usec, usec_t now);
 
-/* The application was not loaded, or a worker not gone, in limit_usec. doing: "loading the application" …; key: the option that
- * sets the limit. */
+/* The application was not loaded, or a worker not gone, in limit_usec. doing: "loading the application" …;
+ * key: the option that sets the limit. */
 void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doing, const char *key,
                   usec_t limit_usec, usec_t now);
 

@@ -13,61 +13,63 @@
 
 /* What is not listed is ignored: the application can write what it likes to the worker's channel.
  *
- * A worker whose pid the zygote has not told yet can't be sent signals; SPAWNED does that later. Where the zygote goes
- * without having told it, UNSPAWNED closes the channel, at whose end the worker waits for GO: end of file ends it. */
-static const SeatTransition table[SEAT_N_STATES][SEAT_N_EVENTS] = {
-    [SEAT_EMPTY] =
-        {
-            [SEAT_ON_SPAWN] = {SEAT_DO_NOTHING, SEAT_FORKING, SEAT_LIMIT_LOAD},
-        },
-    [SEAT_FORKING] =
-        {
-            [SEAT_ON_SPAWNED] = {SEAT_DO_GO, SEAT_STARTING, SEAT_LIMIT_KEEP},
-            [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-            [SEAT_ON_DRAIN] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_STUCK] = {SEAT_DO_GIVE_UP, SEAT_FORKING, SEAT_LIMIT_NONE},
-            [SEAT_ON_KILL] = {SEAT_DO_NOTHING, SEAT_KILLED, SEAT_LIMIT_NONE},
-        },
-    [SEAT_STARTING] =
-        {
-            [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
-            [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_DRAIN] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-        },
-    [SEAT_SERVING] =
-        {
-            [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_DRAIN] = {SEAT_DO_DRAIN, SEAT_DRAINING, SEAT_LIMIT_GRACEFUL},
-            [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-        },
-    [SEAT_DRAINING] =
-        {
-            [SEAT_ON_SPAWNED] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-            [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
-            [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-        },
-    [SEAT_ABORTING] =
-        {
-            [SEAT_ON_SPAWNED] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-            [SEAT_ON_STUCK] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-        },
-    [SEAT_KILLED] =
-        {
-            [SEAT_ON_SPAWNED] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
-            [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-            [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
-        },
+ * A worker whose pid the zygote has not told yet can't be sent signals; SPAWNED does that later. Where the
+ * zygote goes without having told it, UNSPAWNED closes the channel, at whose end the worker waits for GO: end
+ * of file ends it. */
+static const SeatTransition table[SEAT_N_STATES][SEAT_N_EVENTS] =
+    {
+        [SEAT_EMPTY] =
+            {
+                [SEAT_ON_SPAWN] = {SEAT_DO_NOTHING, SEAT_FORKING, SEAT_LIMIT_LOAD},
+            },
+        [SEAT_FORKING] =
+            {
+                [SEAT_ON_SPAWNED] = {SEAT_DO_GO, SEAT_STARTING, SEAT_LIMIT_KEEP},
+                [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+                [SEAT_ON_DRAIN] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_STUCK] = {SEAT_DO_GIVE_UP, SEAT_FORKING, SEAT_LIMIT_NONE},
+                [SEAT_ON_KILL] = {SEAT_DO_NOTHING, SEAT_KILLED, SEAT_LIMIT_NONE},
+            },
+        [SEAT_STARTING] =
+            {
+                [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
+                [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_DRAIN] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
+        [SEAT_SERVING] =
+            {
+                [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_DRAIN] = {SEAT_DO_DRAIN, SEAT_DRAINING, SEAT_LIMIT_GRACEFUL},
+                [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
+        [SEAT_DRAINING] =
+            {
+                [SEAT_ON_SPAWNED] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+                [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
+        [SEAT_ABORTING] =
+            {
+                [SEAT_ON_SPAWNED] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+                [SEAT_ON_STUCK] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
+        [SEAT_KILLED] =
+            {
+                [SEAT_ON_SPAWNED] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_UNSPAWNED] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
 };
 
 SeatTransition seat_transition(SeatState state, SeatEvent event)
@@ -82,8 +84,8 @@ SeatTransition seat_transition(SeatState state, SeatEvent event)
 const char *seat_state_name(SeatState state)
 {
     static const char *const names[SEAT_N_STATES] = {
-        [SEAT_EMPTY] = "empty",       [SEAT_FORKING] = "forking",   [SEAT_STARTING] = "starting",
-        [SEAT_SERVING] = "serving",   [SEAT_DRAINING] = "draining", [SEAT_ABORTING] = "aborting",
+        [SEAT_EMPTY] = "empty",     [SEAT_FORKING] = "forking",   [SEAT_STARTING] = "starting",
+        [SEAT_SERVING] = "serving", [SEAT_DRAINING] = "draining", [SEAT_ABORTING] = "aborting",
         [SEAT_KILLED] = "killed",
     };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A seat: the place of one worker and of its successors. A table says what happens in each state at each event;
- * this module does what the table says to that one worker. Who is to be spawned, and when, is not decided here. */
+/* A seat: the place of one worker and of its successors. A table says what happens in each state at each
+ * event; this module does what the table says to that one worker. Who is to be spawned, and when, is not
+ * decided here. */
 #pragma once
 
 #include "base/clock.h"
@@ -90,12 +91,12 @@ void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t g
 /* Closes the channel. The process, if there is one, is left alone. */
 void seat_deinit(Seat *s);
 
-/* The transition and its action. For SEAT_ON_SPAWN and SEAT_ON_SPAWNED, channel and pid are set before. Returns the
- * action that the table names. */
+/* The transition and its action. For SEAT_ON_SPAWN and SEAT_ON_SPAWNED, channel and pid are set before.
+ * Returns the action that the table names. */
 SeatAction seat_on_event(Seat *s, SeatEvent event, usec_t now);
 
 const char *seat_state_name(SeatState state);
 
-/* The pause before the next try, after one that lasted lived_usec: from 100 ms to 10 s, doubled each time, and none after
- * a life of 10 s. */
+/* The pause before the next try, after one that lasted lived_usec: from 100 ms to 10 s, doubled each time,
+ * and none after a life of 10 s. */
 usec_t seat_backoff_next(usec_t backoff_usec, usec_t lived_usec);

@@ -86,8 +86,8 @@ static char *describe_inet(const SocketAddress *a, socklen_t size, char to[stati
     char host[INET6_ADDRSTRLEN + 16] = "?", port[8] = "?";
 
     (void)getnameinfo(&a->any, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(to, SOCKET_NAME_MAX, a->any.sa_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host,
-                   port);
+    (void)snprintf(to, SOCKET_NAME_MAX, a->any.sa_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s",
+                   host, port);
     return to;
 }
 
@@ -135,13 +135,15 @@ static int sockets_add(Sockets *s, int fd)
     return 0;
 }
 
-/* Accepted connections inherit TCP_NODELAY; responses leave in whole writes, for Nagle's algorithm to hold nothing back. */
+/* Accepted connections inherit TCP_NODELAY; responses leave in whole writes, for Nagle's algorithm to hold
+ * nothing back. */
 static int prepare(int fd)
 {
     int family, one = 1;
     socklen_t size = sizeof(family);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && (family == AF_INET || family == AF_INET6))
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 &&
+        (family == AF_INET || family == AF_INET6))
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     return fd_set_nonblocking(fd, true);
 }
@@ -176,7 +178,8 @@ static int take(Sockets *s, int fd, const char *name, char **ret_error)
     if (r < 0)
         return r;
     if (r == 0)
-        return refuse(ret_error, name, fd, "not a listening stream socket; the socket unit needs ListenStream=");
+        return refuse(ret_error, name, fd,
+                      "not a listening stream socket; the socket unit needs ListenStream=");
     r = prepare(fd);
     if (r < 0)
         return r;
@@ -196,8 +199,8 @@ int sockets_take_passed(Sockets *ret, char **ret_error)
     return r;
 }
 
-/* A socket file that nobody listens at is left over from a crash. Only then is it removed. connect(2) says ECONNREFUSED for
- * files that are no sockets as well. */
+/* A socket file that nobody listens at is left over from a crash. Only then is it removed. connect(2) says
+ * ECONNREFUSED for files that are no sockets as well. */
 static void remove_stale(const struct sockaddr_un *un, socklen_t size)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -266,7 +269,10 @@ static int bind_one(Sockets *s, const char *text, mode_t mode, const char *group
     int r = socket_address_parse(text, &a, &size);
 
     if (r == -EINVAL) {
-        r = asprintf(ret_error, "%s: not an address; wanted PORT, ADDRESS:PORT, [ADDRESS]:PORT or the path of a Unix socket", text);
+        r = asprintf(
+            ret_error,
+            "%s: not an address; wanted PORT, ADDRESS:PORT, [ADDRESS]:PORT or the path of a Unix socket",
+            text);
         return r < 0 ? -ENOMEM : SOCKETS_E_REFUSED;
     }
     if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The listening sockets: those that systemd passed (the only caller of sd_listen_fds_with_names(3)), or, in the
- * foreground, sockets bound here. Accepts nothing. */
+/* The listening sockets: those that systemd passed (the only caller of sd_listen_fds_with_names(3)), or, in
+ * the foreground, sockets bound here. Accepts nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,13 +20,14 @@ typedef struct Sockets {
 
 #define SOCKETS_E_REFUSED 1 /* can't be had; *ret_error says why */
 
-/* What systemd passed, by name: "http", "unknown" (no name) and "*.socket" (the unit's name) serve; others are closed with a
- * warning. First thing in the process: the environment variables are consumed. *ret is empty where nothing was
- * passed. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
+/* What systemd passed, by name: "http", "unknown" (no name) and "*.socket" (the unit's name) serve; others
+ * are closed with a warning. First thing in the process: the environment variables are consumed. *ret is
+ * empty where nothing was passed. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to
+ * free. */
 int sockets_take_passed(Sockets *ret, char **ret_error);
 
-/* Binds and listens at each address; mode: of Unix sockets; group: a name, or NULL. *ret is empty after an error. 0, negative
- * errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
+/* Binds and listens at each address; mode: of Unix sockets; group: a name, or NULL. *ret is empty after an
+ * error. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
 int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets *ret, char **ret_error);
 
 /* Closes all, and removes the Unix sockets that were made here. Safe to repeat. */
@@ -41,6 +42,6 @@ typedef union SocketAddress {
     struct sockaddr_storage storage;
 } SocketAddress;
 
-/* An item of socket.listen: "8000" (all addresses, as in systemd.socket(5)), "127.0.0.1:8000", "[::1]:8000", "/path". 0, or
- * -EINVAL. */
+/* An item of socket.listen: "8000" (all addresses, as in systemd.socket(5)), "127.0.0.1:8000", "[::1]:8000",
+ * "/path". 0, or -EINVAL. */
 int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size);

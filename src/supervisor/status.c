@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How often STATUS= is sent. */
+/* How often STATUS= and EXTEND_TIMEOUT_USEC= are sent. */
 #include "supervisor/status.h"
 
 #include "base/cleanup.h"
@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define EXTEND_EVERY_USEC (5 * USEC_PER_SEC)
+#define EXTEND_BY_USEC (15 * USEC_PER_SEC)
 #define PAUSE_MIN_USEC USEC_PER_SEC
 #define PAUSE_MAX_USEC (8 * USEC_PER_SEC)
 
@@ -35,4 +37,21 @@ usec_t status_update(StatusLine *s, const char *text, usec_t now)
     notify_status(text);
     status_note(s, text, now);
     return s->next_usec;
+}
+
+void status_expect_work(StatusLine *s, usec_t usec, usec_t now)
+{
+    s->extend_usec = now;
+    s->extend_end_usec = now + usec;
+}
+
+usec_t status_extend(StatusLine *s, bool is_busy, usec_t now)
+{
+    if (!is_busy || now >= s->extend_end_usec)
+        return UINT64_MAX;
+    if (now >= s->extend_usec) {
+        notify_extend_timeout(EXTEND_BY_USEC);
+        s->extend_usec = now + EXTEND_EVERY_USEC;
+    }
+    return s->extend_usec;
 }

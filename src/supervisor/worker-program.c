@@ -161,8 +161,8 @@ int worker_program_find(const char *virtualenv, char **ret_path, char **ret_erro
     return 0;
 }
 
-/* Whether an entry of the environment belongs to a protocol between systemd and this process alone. The application, too, may
- * know sd_notify(3). */
+/* Whether an entry of the environment belongs to a protocol between systemd and this process alone. The
+ * application, too, may know sd_notify(3). */
 static bool is_private(const char *entry)
 {
     static const char *const prefixes[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "FDSTORE=", "MAINPID"};
@@ -196,7 +196,8 @@ static void reset_signals(void)
 }
 
 /* In the child. What goes wrong is told through the channel, as any failure to load is. */
-static void __attribute__((__noreturn__)) become(const char *path, char *title, char **environment, int channel)
+static void __attribute__((__noreturn__))
+become(const char *path, char *title, char **environment, int channel)
 {
     char *argv[] = {title, NULL};
     Message m = {.type = MESSAGE_FAILED};

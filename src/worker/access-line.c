@@ -111,7 +111,7 @@ static int append_atom(Buffer *to, char atom, const AccessEntry *e, AccessTime *
 
     switch (atom) {
     case 'h':
-        return append_value(to, non_empty(e->remote_addr));
+        return append_value(to, non_empty(e->peer->remote_addr));
     case 'u':
         return append_user(to, q);
     case 't':
@@ -203,9 +203,21 @@ static Span find_environ(const AccessEntry *e, Span name)
     if (span_equal(name, SPAN_LITERAL("QUERY_STRING")))
         return q->query.data ? q->query : SPAN_LITERAL("");
     if (span_equal(name, SPAN_LITERAL("REMOTE_ADDR")))
-        return non_empty(e->remote_addr);
+        return non_empty(e->peer->remote_addr);
+    if (span_equal(name, SPAN_LITERAL("REMOTE_PORT")))
+        return non_empty(e->peer->remote_port);
+    if (span_equal(name, SPAN_LITERAL("SERVER_NAME")))
+        return e->peer->server_name;
+    if (span_equal(name, SPAN_LITERAL("SERVER_PORT")))
+        return e->peer->server_port;
     if (span_equal(name, SPAN_LITERAL("SERVER_PROTOCOL")))
         return protocol(q);
+    if (span_equal(name, SPAN_LITERAL("wsgi.url_scheme")))
+        return e->peer->https ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+    if (span_equal(name, SPAN_LITERAL("CONTENT_TYPE")))
+        return request_field(q, "content-type");
+    if (span_equal(name, SPAN_LITERAL("CONTENT_LENGTH")))
+        return request_field(q, "content-length");
     if (name.size > prefix.size && memcmp(name.data, prefix.data, prefix.size) == 0) {
         name = (Span){name.data + prefix.size, name.size - prefix.size};
         for (size_t i = 0; i < q->n_fields; i++)

@@ -179,7 +179,7 @@ static void add_fields(Fields *f, const AccessEntry *e)
     add_number(f, "HTTP_STATUS=", e->status);
     add_field(f, "HTTP_HOST=", q->host);
     add_field(f, "HTTP_USER_AGENT=", request_field(q, "user-agent"));
-    add_field(f, "REMOTE_ADDR=", e->remote_addr);
+    add_field(f, "REMOTE_ADDR=", e->peer->remote_addr);
     add_number(f, "DURATION_USEC=", e->duration_usec);
     add_number(f, "RESPONSE_BYTES=", e->body_size);
 }

@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "wsgi/call.h"
 
 typedef struct AccessLog AccessLog;
 
@@ -14,7 +15,7 @@ typedef struct AccessEntry {
     const Response *response; /* NULL: refused by the server, see status */
     unsigned status;
     uint64_t body_size; /* octets of body that went out */
-    Span remote_addr;
+    const WsgiPeer *peer;
     usec_t duration_usec;
 } AccessEntry;
 

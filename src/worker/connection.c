@@ -115,6 +115,23 @@ void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind)
     timeout_arm(&l->timeouts[kind], &c->timeout, l->now);
 }
 
+WsgiPeer connection_peer(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+    const Listener *listener = c->listener;
+    const char *name = c->server_address[0] ? c->server_address : listener->name;
+
+    return (WsgiPeer){
+        .remote_addr = f->address.data ? f->address : span_of(c->address),
+        .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
+        .server_name = span_of(name),
+        .server_port = listener->port[0] ? span_of(listener->port)
+                       : f->https        ? SPAN_LITERAL("443")
+                                         : SPAN_LITERAL("80"),
+        .https = f->https,
+    };
+}
+
 /* --- the records
  * -------------------------------------------------------------------------------------------------------- */
 
@@ -138,17 +155,19 @@ static void connection_log_access(Loop *l, Connection *c, const Response *respon
 {
     Exchange *x = c->exchange;
 
+    WsgiPeer peer;
+
     if (!l->access_log)
         return;
-    access_log_add(l->access_log,
-                   &(AccessEntry){
-                       .request = &x->request,
-                       .response = response,
-                       .status = x->status,
-                       .body_size = response ? response->body_size : 0,
-                       .remote_addr = x->forwarded.address.data ? x->forwarded.address : span_of(c->address),
-                       .duration_usec = l->now - x->started_usec,
-                   });
+    peer = connection_peer(c);
+    access_log_add(l->access_log, &(AccessEntry){
+                                      .request = &x->request,
+                                      .response = response,
+                                      .status = x->status,
+                                      .body_size = response ? response->body_size : 0,
+                                      .peer = &peer,
+                                      .duration_usec = l->now - x->started_usec,
+                                  });
 }
 
 static void connection_log_error(const Connection *c)
@@ -304,10 +323,11 @@ void connection_on_request(Loop *l, Connection *c)
 static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)
 {
     Exchange *x = c->exchange;
-    uint32_t wanted = c->events & ~(uint32_t)EPOLLIN; /* a next request, or its end: later */
+    uint32_t wanted;
     int r;
 
     pthread_mutex_lock(&x->lock);
+    wanted = c->events & ~(uint32_t)EPOLLIN; /* a next request, or its end: later */
     r = events & EPOLLOUT ? output_flush(&x->output, c->fd) : OUTPUT_E_PENDING;
     if (r == 0)
         wanted &= ~(uint32_t)EPOLLOUT;

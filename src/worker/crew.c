@@ -247,7 +247,8 @@ static void slot_begin(ScoreboardSlot *slot, const Exchange *x, usec_t now)
     size_t n = escape_bytes(slot->request, 32, x->request.method);
 
     slot->request[n++] = ' ';
-    escape_bytes(slot->request + n, sizeof slot->request - n, x->request.target);
+    n += escape_bytes(slot->request + n, sizeof slot->request - n - sizeof " HTTP/1.1", x->request.target);
+    memcpy(slot->request + n, x->request.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1", sizeof " HTTP/1.1");
     atomic_store_explicit(&slot->started_usec, now, memory_order_release);
 }
 

@@ -71,7 +71,6 @@ static int listener_init(Listener *listener, int fd)
         return -errno;
     listener->source.type = SOURCE_LISTENER;
     listener->fd = fd;
-    listener->family = a.any.sa_family;
     if (a.any.sa_family == AF_INET) {
         listener->is_wildcard = a.in.sin_addr.s_addr == htonl(INADDR_ANY);
         inet_ntop(AF_INET, &a.in.sin_addr, listener->name, sizeof listener->name);
@@ -236,7 +235,7 @@ static void loop_on_accept_error(Loop *l, int error)
     l->is_exhaustion_logged = true;
 }
 
-static void loop_on_listener(Loop *l, Listener *listener)
+static void loop_accept_one(Loop *l, Listener *listener)
 {
     struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
@@ -254,10 +253,23 @@ static void loop_on_listener(Loop *l, Listener *listener)
         l->is_exhaustion_logged = false;
 }
 
+/* At the end of the turn, when it is known whether the worker drains, and what there is to do already. */
+static void loop_accept(Loop *l)
+{
+    for (size_t i = 0; i < l->n_listeners; i++) {
+        Listener *listener = &l->listeners[i];
+
+        if (listener->is_ready && l->is_accepting)
+            loop_accept_one(l, listener);
+        listener->is_ready = false;
+    }
+}
+
 /* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings. */
 static int loop_update_accepting(Loop *l)
 {
-    bool is_saturated = l->ready.n > 0 && l->n_checked_out >= l->n_slots;
+    bool has_siblings = l->config->workers_count > 1;
+    bool is_saturated = l->n_checked_out >= l->n_slots && (has_siblings || l->ready.n > 0);
     bool is_full = l->n_connections >= l->config->limits_connections;
 
     return loop_set_accepting(l,
@@ -282,9 +294,13 @@ static void loop_on_channel(Loop *l)
         message_close_fds(m);
     if (r == 0 && m->type != MESSAGE_DRAIN)
         return;
-    if (r != 0) /* the supervisor is gone: nothing else will come from there */
-        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel, NULL);
     loop_drain(l);
+    if (r != 0) { /* the supervisor is gone: nothing else will come from there */
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel, NULL);
+        return;
+    }
+    m->n_fds = 0;
+    (void)channel_send(l->channel, m); /* from here on no connection comes to this worker */
 }
 
 static void loop_on_wake_up(Loop *l)
@@ -327,7 +343,7 @@ static void loop_handle(Loop *l, const struct epoll_event *e)
 
     switch (source->type) {
     case SOURCE_LISTENER:
-        loop_on_listener(l, (Listener *)source);
+        ((Listener *)source)->is_ready = true;
         break;
     case SOURCE_CHANNEL:
         loop_on_channel(l);
@@ -393,6 +409,7 @@ int loop_turn(Loop *l, bool may_block)
     for (int i = 0; i < n; i++)
         loop_handle(l, &events[i]);
     loop_take_returned(l);
+    loop_accept(l);
     loop_expire(l);
     r = loop_update_accepting(l);
     if (r < 0)
@@ -486,6 +503,7 @@ void loop_drain(Loop *l)
     if (l->is_draining)
         return;
     l->is_draining = true;
+    (void)loop_set_accepting(l, false);
     l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
     loop_bid_farewell(l, TIMEOUT_HEAD);
     loop_bid_farewell(l, TIMEOUT_KEEPALIVE);

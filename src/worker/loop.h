@@ -33,7 +33,7 @@ typedef struct Source {
 typedef struct Listener {
     Source source;
     int fd;
-    int family;
+    bool is_ready;               /* a connection is waiting */
     bool is_wildcard;            /* SERVER_NAME is each connection's own address */
     char name[INET6_ADDRSTRLEN]; /* SERVER_NAME, SERVER_PORT; "localhost" and "" on a Unix socket */
     char port[6];

@@ -158,23 +158,6 @@ static int runner_end(ResponseSink *sink)
  * ----------------------------------------------------------------------------------------------------------------
  */
 
-static WsgiPeer runner_peer(const Connection *c)
-{
-    const Forwarded *f = &c->exchange->forwarded;
-    const Listener *listener = c->listener;
-    const char *name = c->server_address[0] ? c->server_address : listener->name;
-
-    return (WsgiPeer){
-        .remote_addr = f->address.data ? f->address : span_of(c->address),
-        .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
-        .server_name = span_of(name),
-        .server_port = listener->port[0] ? span_of(listener->port)
-                       : f->https        ? SPAN_LITERAL("443")
-                                         : SPAN_LITERAL("80"),
-        .https = f->https,
-    };
-}
-
 /* The application failed before anything of a response was final: one of the server's own. */
 static void runner_answer_error(Loop *l, Exchange *x)
 {
@@ -203,7 +186,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
         .loop = l,
         .connection = c,
     };
-    WsgiPeer peer = runner_peer(c);
+    WsgiPeer peer = connection_peer(c);
 
     switch (wsgi_call(app, &x->request, request_has_body(&x->request) ? &x->body : NULL, &peer, &runner.sink,
                       &x->error)) {

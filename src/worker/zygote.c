@@ -67,7 +67,7 @@ static int zygote_take_hello(Zygote *z, Message *m)
 {
     int r;
 
-    if (m->type != MESSAGE_HELLO || m->n_fds <= HELLO_LISTENERS)
+    if (m->type != MESSAGE_HELLO || m->n_fds < HELLO_LISTENERS)
         return -EPROTO;
     z->generation = m->generation;
     r = zygote_read_config(z, m->fds[HELLO_CONFIG]);
@@ -77,7 +77,7 @@ static int zygote_take_hello(Zygote *z, Message *m)
                        &z->scoreboard);
     if (r < 0)
         return r;
-    z->listeners = calloc(m->n_fds - HELLO_LISTENERS, sizeof *z->listeners);
+    z->listeners = calloc(m->n_fds, sizeof *z->listeners);
     if (!z->listeners)
         return -ENOMEM;
     for (size_t i = HELLO_LISTENERS; i < m->n_fds; i++)

@@ -80,14 +80,13 @@ static const char *suggest(PyObject *module)
     return WANTED;
 }
 
+/* Of the current exception, which stays so. */
 static bool has_traceback(void)
 {
-    PyObject *exception = python_take_exception();
-    _cleanup_decref_ PyObject *traceback = PyException_GetTraceback(exception);
+    _cleanup_decref_ PyObject *exception = python_take_exception();
 
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-    Py_DECREF(exception);
-    return traceback;
+    return python_has_traceback(exception);
 }
 
 static PyObject *get_attribute(PyObject *object, PyObject *name)

@@ -81,9 +81,7 @@ char *exception_take_text(void)
 /* Raised by Python code, or about it: a SyntaxError has no frames, its place is in the text. */
 static bool is_from_python(PyObject *exception)
 {
-    _cleanup_decref_ PyObject *traceback = PyException_GetTraceback(exception);
-
-    return traceback || PyErr_GivenExceptionMatches(exception, PyExc_SyntaxError);
+    return python_has_traceback(exception) || PyErr_GivenExceptionMatches(exception, PyExc_SyntaxError);
 }
 
 char *exception_take_report(const char *what)

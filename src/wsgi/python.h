@@ -13,6 +13,8 @@
 
 #include "base/cleanup.h"
 
+#include <stdbool.h>
+
 static inline void python_decrefp(PyObject **p)
 {
     Py_XDECREF(*p);
@@ -32,12 +34,20 @@ static inline PyObject *python_take_exception(void)
     if (!type)
         return NULL;
     PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback)
-        PyException_SetTraceback(value, traceback);
+    /* Not only if there is one: the import system takes its own frames off here, not from the exception object. */
+    PyException_SetTraceback(value, traceback ? traceback : Py_None);
     Py_DECREF(type);
     Py_XDECREF(traceback);
     return value;
 #endif
+}
+
+/* Whether Python code had a part in the exception. */
+static inline bool python_has_traceback(PyObject *exception)
+{
+    _cleanup_decref_ PyObject *traceback = PyException_GetTraceback(exception);
+
+    return traceback && !Py_IsNone(traceback);
 }
 
 /* For tp_dealloc of types made by PyType_FromSpec(): their instances own a reference to them. */

@@ -45,11 +45,19 @@ static Request request = {
     .version_minor = 1,
 };
 
+static const WsgiPeer peer = {
+    .remote_addr = SPAN_LITERAL("192.0.2.7"),
+    .remote_port = SPAN_LITERAL("4711"),
+    .server_name = SPAN_LITERAL("127.0.0.1"),
+    .server_port = SPAN_LITERAL("8000"),
+    .https = true,
+};
+
 static AccessEntry entry = {
     .request = &request,
     .status = 200,
     .body_size = 1234,
-    .remote_addr = SPAN_LITERAL("192.0.2.7"),
+    .peer = &peer,
     .duration_usec = UINT64_C(90061) * USEC_PER_SEC + 5123, /* over a day */
 };
 
@@ -83,6 +91,10 @@ static void test_atoms(void)
               "GET /a%20b\\x0a\\xc3\\xa9 x=1\n");
     is_string(line_of("%({REMOTE_ADDR}e)s %({SERVER_PROTOCOL}e)s %({HTTP_HOST}e)s", &entry),
               "192.0.2.7 HTTP/1.1 example.org\n");
+    is_string(
+        line_of("%({SERVER_NAME}e)s:%({SERVER_PORT}e)s %({REMOTE_PORT}e)s %({wsgi.url_scheme}e)s", &entry),
+        "127.0.0.1:8000 4711 https\n");
+    is_string(line_of("%({CONTENT_TYPE}e)s %({CONTENT_LENGTH}e)s", &entry), "- -\n");
     is_string(line_of("%({HTTP_USER_AGENT}e)s", &entry), "curl/8\\x1b[31m\n");
     is_string(line_of("%({HTTP_USER-AGENT}e)s %({HTTP_}e)s %({wsgi.input}e)s %({http_host}e)s", &entry),
               "- - - -\n");

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* One generation after the other: start, reload and the death of a zygote are one path. A generation is
+ * started; when it has proven itself, the one before is retired; else it is dropped, and the one before goes
+ * on. */
+#pragma once
+
+#include "supervisor/generation.h"
+#include "supervisor/status.h"
+#include "supervisor/supervisor.h"
+
+typedef struct Succession {
+    const SupervisorOptions *options;
+    sd_event *event; /* borrowed, as are the sockets */
+    const Sockets *sockets;
+    Generation *candidate; /* has still to prove itself */
+    Generation *current;   /* serves */
+    Generation *retired;   /* a list: serve until they are replaced, then go */
+    unsigned n_generations;
+    uint64_t n_requests_gone; /* of generations that are no more */
+    bool started;             /* READY=1 was sent for the first time */
+    bool stopping;
+    bool reload_wanted; /* set by SIGHUP */
+    bool reloading;     /* RELOADING=1 was sent, and no READY=1 since */
+    bool rolling;       /* current takes over from those before it, seat by seat */
+    char *reload_failure;
+    usec_t regenerate_usec; /* current has no zygote any more: when to start the next generation */
+    usec_t regenerate_backoff_usec;
+    StatusLine status;
+    int exit_status; /* of the process, when it stops by itself */
+    char *exit_reason;
+} Succession;
+
+void succession_deinit(Succession *s);
+
+/* The configuration as it is now. 0, or the exit status that this failure means at start, with *ret_error for
+ * the caller to free; NULL there means that there is no memory. */
+int succession_load_config(const SupervisorOptions *options, Config **ret, char **ret_error);
+
+/* "what: why" in *ret_error; the result is EXIT_OS. r: negative errno. */
+int succession_os_error(const char *what, int r, char **ret_error);
+
+/* Starts a generation as the candidate. config belongs to it. The result is as above. */
+int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now);
+
+/* Does all that follows from what happened, until nothing follows any more. Returns when it wants to be
+ * called again, at the latest; it is over when s->stopping and no generation is left. */
+usec_t succession_advance(Succession *s, usec_t now);
+
+/* Whether the process was one of ours. */
+bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now);
+
+void succession_stop(Succession *s, usec_t now);
+
+/* After succession_stop(): no more waiting. */
+void succession_kill(Succession *s, usec_t now);
+
+/* What `systemctl status` is to show. The result is `to`. */
+const char *succession_describe(const Succession *s, char to[static STATUS_TEXT_MAX]);

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A package without an application of its own."""

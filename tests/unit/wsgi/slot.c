@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Slots: reused as long as nobody holds their parts, as many as requests are under way. */
+#include "harness.h"
+
+#include "wsgi/interpreter.h"
+#include "wsgi/slot.h"
+
+static SlotPool pool;
+static ResponseSink sink;
+
+static void test_reuse(void)
+{
+    Exchange x;
+    Slot *a, *b;
+    PyObject *kept;
+
+    exchange_init(&x, &sink);
+    a = slot_take(&pool, &x, NULL);
+    b = slot_take(&pool, &x, NULL);
+    ok(a && b && a != b);
+    ok(a->start_response->exchange == &x && a->start_response->write->exchange == &x);
+    ok(a->environ.dict != b->environ.dict);
+    slot_give_back(&pool, b);
+    slot_give_back(&pool, a);
+    ok(!a->start_response->exchange && !a->input->spool);
+    ok(slot_take(&pool, &x, NULL) == a, "the last one comes first");
+
+    kept = (PyObject *)a->start_response;
+    slot_give_back(&pool, a);
+    ok((PyObject *)a->start_response == kept);
+    a = slot_take(&pool, &x, NULL);
+    Py_INCREF(kept);
+    slot_give_back(&pool, a);
+    ok((PyObject *)a->start_response != kept, "a kept start_response is replaced");
+    Py_DECREF(kept);
+}
+
+static void test_kept_write(void)
+{
+    Exchange x;
+    Slot *slot;
+    PyObject *kept;
+
+    exchange_init(&x, &sink);
+    slot = slot_take(&pool, &x, NULL);
+    kept = Py_NewRef((PyObject *)slot->start_response->write);
+    slot_give_back(&pool, slot);
+    ok((PyObject *)slot->start_response->write != kept);
+    Py_DECREF(kept);
+}
+
+static void test_kept_input(void)
+{
+    Exchange x;
+    Slot *slot;
+    PyObject *kept, *in_base;
+
+    exchange_init(&x, &sink);
+    slot = slot_take(&pool, &x, NULL);
+    kept = (PyObject *)slot->input;
+    slot_give_back(&pool, slot);
+    ok((PyObject *)slot->input == kept);
+    slot = slot_take(&pool, &x, NULL);
+    Py_INCREF(kept);
+    slot_give_back(&pool, slot);
+    ok((PyObject *)slot->input != kept);
+    in_base = PyDict_GetItemString(slot->environ.dict, "wsgi.input");
+    ok(in_base == (PyObject *)slot->input, "the base has the new one");
+    Py_DECREF(kept);
+}
+
+int main(void)
+{
+    harness_start();
+    pool.errors_fd = STDERR_FILENO;
+    is_int(slot_pool_init(&pool), 0);
+    test_reuse();
+    test_kept_write();
+    test_kept_input();
+    slot_pool_clear(&pool);
+    interpreter_finalize();
+    return tap_done();
+}
