@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* `cgunicorn check SITE|FILE`: parses the configuration and imports the application in a process that is
- * thrown away. Messages for humans go to stderr. */
+ * thrown away. What is wrong goes to stderr, or to the journal as an error where stderr leads there (ExecReload=). */
 #include "cli/check.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/message-ids.h"
 #include "cli/site.h"
 #include "config/config.h"
 #include "ipc/channel.h"
@@ -22,10 +24,22 @@
 
 #define LEAVE_USEC (2 * USEC_PER_SEC)
 
-static int complain(const char *path, const char *what)
+static void say(const char *message_id, const char *text)
 {
-    fprintf(stderr, "%s: %s\n", path, what);
-    return EXIT_OS;
+    if (log_is_journal())
+        log_full(LOG_ERR, message_id, NULL, "%s", text);
+    else
+        fprintf(stderr, "%s\n", text);
+}
+
+static int complain(const char *path, const char *what, int exit_status)
+{
+    _cleanup_free_ char *text = NULL;
+
+    if (asprintf(&text, "%s: %s", path, what) < 0)
+        text = NULL;
+    say(exit_status == EXIT_APP_FAILED ? MESSAGE_LOAD_FAILED : NULL, text ? text : what);
+    return exit_status;
 }
 
 /* 0, or an exit status, said why. */
@@ -39,9 +53,9 @@ static int load_config(const char *path, Config **ret)
     if (r == 0)
         r = config_parse(data, size, path, overrides, ret, &error);
     if (r < 0)
-        return complain(path, strerror(-r));
+        return complain(path, strerror(-r), EXIT_OS);
     if (r > 0)
-        fprintf(stderr, "%s\n", error);
+        say(MESSAGE_CONFIG_INVALID, error);
     return r > 0 ? EXIT_CONFIG : 0;
 }
 
@@ -79,7 +93,7 @@ static void end_process(pid_t pid, int signal_number, siginfo_t *ret_exit)
 static int judge(const char *path, const Config *config, int channel, pid_t pid)
 {
     usec_t deadline = clock_now_usec() + config->timeouts_load;
-    char limit[FORMAT_VALUE_MAX], how[80];
+    char limit[FORMAT_VALUE_MAX], text[MESSAGE_TEXT_MAX];
     siginfo_t exit = {0};
     Message m;
     int r;
@@ -96,14 +110,15 @@ static int judge(const char *path, const Config *config, int channel, pid_t pid)
         return EXIT_OK;
     }
     if (r == 0)
-        fprintf(stderr, "%s: %s\n", path, m.text);
-    else if (r == -ETIMEDOUT)
-        fprintf(stderr, "%s: the application was not loaded within timeouts.load=%s\n", path,
-                format_duration(limit, config->timeouts_load));
-    else
-        fprintf(stderr, "%s: the process that loaded the application %s\n", path,
-                report_describe_exit(&exit, how, sizeof(how)));
-    return EXIT_APP_FAILED;
+        return complain(path, m.text, EXIT_APP_FAILED);
+    if (r == -ETIMEDOUT) {
+        snprintf(text, sizeof(text), "the application was not loaded within timeouts.load=%s",
+                 format_duration(limit, config->timeouts_load));
+        return complain(path, text, EXIT_APP_FAILED);
+    }
+    r = snprintf(text, sizeof(text), "the process that loaded the application ");
+    (void)report_describe_exit(&exit, text + r, sizeof(text) - (size_t)r);
+    return complain(path, text, EXIT_APP_FAILED);
 }
 
 static int load_application(const char *path, const char *site, const Config *config)
@@ -113,23 +128,21 @@ static int load_application(const char *path, const char *site, const Config *co
     int channel, r = worker_program_find(config->app_virtualenv, &program, &error);
     pid_t pid;
 
-    if (r == WORKER_PROGRAM_E_NONE) {
-        fprintf(stderr, "%s: %s\n", path, error);
-        return EXIT_CONFIG;
-    }
+    if (r == WORKER_PROGRAM_E_NONE)
+        return complain(path, error, EXIT_CONFIG);
     if (r == 0)
         r = scoreboard_new(config->workers_count, config->workers_threads, &scoreboard);
     if (r == 0)
         r = worker_program_start(program, site, &channel, &pid);
     if (r < 0)
-        return complain(path, strerror(-r));
+        return complain(path, strerror(-r), EXIT_OS);
     r = worker_program_greet(channel, site, 1, config, scoreboard->fd, NULL, 0);
     if (r < 0 && r != -EPIPE) {
         siginfo_t exit;
 
         close(channel);
         end_process(pid, SIGKILL, &exit);
-        return complain(path, strerror(-r));
+        return complain(path, strerror(-r), EXIT_OS);
     }
     return judge(path, config, channel, pid);
 }
@@ -151,7 +164,8 @@ int check_main(int argc, char **argv)
     path = config_site_name_is_valid(argv[1]) ? site_path(argv[1]) : strdup(argv[1]);
     site = path ? site_name(path) : NULL;
     if (!site)
-        return complain(argv[1], strerror(ENOMEM));
+        return complain(argv[1], strerror(ENOMEM), EXIT_OS);
+    log_init(site, LOG_INFO);
     r = load_config(path, &config);
     return r != 0 ? r : load_application(path, site, config);
 }

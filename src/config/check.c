@@ -12,7 +12,10 @@
 #define ADDRESS_MAX 64
 #define USER_NAME_MAX 31 /* utmp's, which systemd keeps to */
 
+/* What is wrong with the item, or NULL, or no_memory. */
 typedef const char *(*CheckFunction)(const char *item, Span *ret_bad);
+
+static const char no_memory[] = "cannot be checked";
 
 static size_t identifier_length(const char *s)
 {
@@ -103,11 +106,13 @@ static const char *check_access_format(const char *item, Span *ret_bad)
 {
     _cleanup_(access_format_freep) AccessFormat *f = NULL;
     const char *bad = item;
+    int r;
 
     if (*item == '\0')
         return "is no format; for example %(h)s \"%(r)s\" %(s)s";
-    if (access_format_parse(item, &f, &bad) != -EINVAL)
-        return NULL;
+    r = access_format_parse(item, &f, &bad);
+    if (r != -EINVAL)
+        return r == -ENOMEM ? no_memory : NULL;
     *ret_bad = span_of(bad);
     return "begins with no atom of the access log; atoms are %(h)s, %({name}i)s and others, and %% is a "
            "percent sign";
@@ -194,13 +199,14 @@ static const struct {
     {offsetof(Config, socket_mode), check_mode},
 };
 
-const char *check_item(const ConfigOption *o, const char *item, Span *ret_bad)
+int check_item(const ConfigOption *o, const char *item, const char **ret_wrong, Span *ret_bad)
 {
     *ret_bad = span_of(item);
+    *ret_wrong = NULL;
     if (o->type_id == CONFIG_PATH && item[0] != '/')
-        return "is no absolute path; for example /srv/shop";
+        *ret_wrong = "is no absolute path; for example /srv/shop";
     for (size_t i = 0; i < ELEMENTSOF(checks); i++)
         if (checks[i].offset == o->offset)
-            return checks[i].check(item, ret_bad);
-    return NULL;
+            *ret_wrong = checks[i].check(item, ret_bad);
+    return *ret_wrong == no_memory ? -ENOMEM : 0;
 }

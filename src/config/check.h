@@ -6,6 +6,6 @@
 #include "base/span.h"
 #include "config/config.h"
 
-/* item: the value, or one of a list. Returns NULL when it is right, else what is wrong with it, to be read
- * after the item in quotes; *ret_bad is the part of it to quote. */
-const char *check_item(const ConfigOption *o, const char *item, Span *ret_bad);
+/* item: the value, or one of a list. *ret_wrong is NULL when it is right, else what is wrong with it, to be read after
+ * *ret_bad, the part of the item to quote. 0 or -ENOMEM. */
+int check_item(const ConfigOption *o, const char *item, const char **ret_wrong, Span *ret_bad);

@@ -132,6 +132,7 @@ static int check_text(const ConfigOption *o, const char *item, Errors *e, Origin
     Span whole = span_of(item), bad = whole;
     const char *wrong = reader_bad_octet(whole);
     char quote[QUOTE_MAX];
+    int r = 0;
 
     if (wrong) {
         errors_add(e, at, o, "the value has %s", wrong);
@@ -142,9 +143,9 @@ static int check_text(const ConfigOption *o, const char *item, Errors *e, Origin
     else if (reader_strip(whole).size != whole.size || (value_is_list(o) && item[0] == '#'))
         wrong = "has a ';' or '#' that begins a comment in a file; there is no way to quote it";
     else
-        wrong = check_item(o, item, &bad);
-    if (!wrong)
-        return 0;
+        r = check_item(o, item, &wrong, &bad);
+    if (r < 0 || !wrong)
+        return r;
     errors_add(e, at, o, "%s %s", errors_quote(quote, bad.data, bad.size), wrong);
     return CONFIG_E_INVALID;
 }
@@ -184,8 +185,11 @@ int value_append(Config *c, const ConfigOption *o, const char *text, Errors *e, 
         r = strv_append(items, item.data, item.size);
         if (r < 0)
             return r;
-        if (check_text(o, (*items)[strv_length(*items) - 1], e, at) != 0)
-            result = CONFIG_E_INVALID;
+        r = check_text(o, (*items)[strv_length(*items) - 1], e, at);
+        if (r < 0)
+            return r;
+        if (r != 0)
+            result = r;
     }
     return result;
 }

@@ -58,6 +58,8 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
     Supervisor *s = userdata;
 
     (void)source;
+    if (s->succession.stopping && info->ssi_signo == SIGTERM)
+        return 0; /* timeout(1), for one, sends it twice: to its child and to the group */
     if (s->succession.stopping) {
         log_notice("SIG%s again: killing the workers", name);
         succession_kill(&s->succession, clock_now_usec());

@@ -227,7 +227,7 @@ int body_close(const Body *body, const FileTypes *files)
         return 0;
     if (Py_IS_TYPE(result, files->wrapper))
         return file_wrapper_close((FileWrapper *)result);
-    close = PyObject_GetAttrString(result, "close");
+    close = python_get_attribute(result, "close");
     if (!close && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
         return 0;

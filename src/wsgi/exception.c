@@ -26,8 +26,8 @@ static char *string_to_text(PyObject *string)
 static PyObject *format_traceback(PyObject *exception)
 {
     _cleanup_decref_ PyObject *module = PyImport_ImportModule("traceback");
-    _cleanup_decref_ PyObject *lines =
-        module ? PyObject_CallMethod(module, "format_exception", "O", exception) : NULL;
+    _cleanup_decref_ PyObject *format = module ? python_get_attribute(module, "format_exception") : NULL;
+    _cleanup_decref_ PyObject *lines = format ? PyObject_CallOneArg(format, exception) : NULL;
     _cleanup_decref_ PyObject *empty = lines ? PyUnicode_FromStringAndSize(NULL, 0) : NULL;
 
     return empty ? PyUnicode_Join(empty, lines) : NULL;

@@ -36,12 +36,14 @@ static bool wrapper_is_ready(FileWrapper *self)
 static PyObject *wrapper_next(PyObject *object)
 {
     FileWrapper *self = (FileWrapper *)object;
+    _cleanup_decref_ PyObject *read = NULL;
     PyObject *block;
     int more;
 
     if (!wrapper_is_ready(self))
         return NULL;
-    block = PyObject_CallMethod(self->file, "read", "O", self->block_size);
+    read = python_get_attribute(self->file, "read");
+    block = read ? PyObject_CallOneArg(read, self->block_size) : NULL;
     more = block ? PyObject_IsTrue(block) : -1;
     if (more <= 0)
         Py_CLEAR(block);
@@ -55,7 +57,7 @@ int file_wrapper_close(FileWrapper *self)
     if (self->closed || !self->file)
         return 0;
     self->closed = true;
-    close = PyObject_GetAttrString(self->file, "close");
+    close = python_get_attribute(self->file, "close");
     if (!close && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
         return 0;
@@ -85,7 +87,7 @@ static int forget_error(void)
 /* The object of the io module that the file's read() reads; NULL without an exception: unknown. */
 static PyObject *find_reader(PyObject *file)
 {
-    _cleanup_decref_ PyObject *read = PyObject_GetAttrString(file, "read");
+    _cleanup_decref_ PyObject *read = python_get_attribute(file, "read");
 
     if (!read || !PyCFunction_Check(read) || strcmp(((PyCFunctionObject *)read)->m_ml->ml_name, "read") != 0)
         return NULL;
@@ -102,14 +104,14 @@ static PyObject *find_file_io(PyObject *reader, const FileTypes *types)
         return Py_NewRef(reader);
     if (type != types->buffered_reader && type != types->buffered_random)
         return NULL;
-    flushed = PyObject_CallMethod(reader, "flush", NULL);
-    raw = flushed ? PyObject_GetAttrString(reader, "raw") : NULL;
+    flushed = python_call_method(reader, "flush");
+    raw = flushed ? python_get_attribute(reader, "raw") : NULL;
     return raw && (PyObject *)Py_TYPE(raw) == types->file_io ? TAKE_PTR(raw) : NULL;
 }
 
 static int integer_of(PyObject *object, const char *method, long long *ret)
 {
-    _cleanup_decref_ PyObject *number = PyObject_CallMethod(object, method, NULL);
+    _cleanup_decref_ PyObject *number = python_call_method(object, method);
 
     *ret = number ? PyLong_AsLongLong(number) : -1;
     return *ret < 0 ? -1 : 0;

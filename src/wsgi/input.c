@@ -255,8 +255,8 @@ static PyGetSetDef input_getset[] = {
 PyTypeObject *input_type_new(void)
 {
     PyType_Slot slots[] = {
-        {Py_tp_dealloc, python_free_instance}, {Py_tp_iter, PyObject_SelfIter},     {Py_tp_iternext, input_next},
-        {Py_tp_methods, input_methods},        {Py_tp_getset, input_getset}, {0, NULL},
+        {Py_tp_dealloc, python_free_instance}, {Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, input_next},
+        {Py_tp_methods, input_methods},        {Py_tp_getset, input_getset},    {0, NULL},
     };
     PyType_Spec spec = {
         .name = "cgunicorn.Input",

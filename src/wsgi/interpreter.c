@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -228,6 +229,26 @@ static int enable_faulthandler(void)
     return none ? 0 : -1;
 }
 
+/* The signal module takes SIGINT for KeyboardInterrupt when it is first imported, whatever PyConfig said. */
+static int keep_sigint(void)
+{
+    bool is_default = PyOS_getsig(SIGINT) == SIG_DFL;
+    _cleanup_decref_ PyObject *module = PyImport_ImportModule("_signal");
+    _cleanup_decref_ PyObject *former = NULL;
+
+    if (module && is_default)
+        former = PyObject_CallMethod(module, "signal", "il", SIGINT, (long)SIG_DFL);
+    return module && (former || !is_default) ? 0 : -1;
+}
+
+/* The threading module takes the thread that first imports it for the main one, and waits for that at the end. */
+static int import_threading(void)
+{
+    _cleanup_decref_ PyObject *module = PyImport_ImportModule("threading");
+
+    return module ? 0 : -1;
+}
+
 int interpreter_init(const InterpreterOptions *options, char **ret_error)
 {
     _cleanup_free_ char *executable = NULL;
@@ -238,7 +259,7 @@ int interpreter_init(const InterpreterOptions *options, char **ret_error)
         return -1;
     main_thread = PyThreadState_Get();
     if (set_up_path(options) < 0 || set_up_stream("stdout") < 0 || set_up_stream("stderr") < 0 ||
-        enable_faulthandler() < 0) {
+        enable_faulthandler() < 0 || keep_sigint() < 0 || import_threading() < 0) {
         *ret_error = exception_take_report("cannot set up Python");
         return -1;
     }

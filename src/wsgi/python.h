@@ -50,6 +50,23 @@ static inline bool python_has_traceback(PyObject *exception)
     return traceback && !Py_IsNone(traceback);
 }
 
+/* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it is asked by,
+ * and a new one every time would fill it. */
+static inline PyObject *python_get_attribute(PyObject *object, const char *name)
+{
+    _cleanup_decref_ PyObject *string = PyUnicode_InternFromString(name);
+
+    return string ? PyObject_GetAttr(object, string) : NULL;
+}
+
+/* Calls object.name(). */
+static inline PyObject *python_call_method(PyObject *object, const char *name)
+{
+    _cleanup_decref_ PyObject *method = python_get_attribute(object, name);
+
+    return method ? PyObject_CallNoArgs(method) : NULL;
+}
+
 /* For tp_dealloc of types made by PyType_FromSpec(): their instances own a reference to them. */
 static inline void python_free_instance(PyObject *self)
 {

@@ -134,11 +134,11 @@ static void test_response_fields(void)
 static void test_empty_request(void)
 {
     Request q;
-    AccessEntry e = {.request = &q, .status = 400};
+    AccessEntry e = {.peer = &peer, .request = &q, .status = 400};
 
     request_init(&q);
     is_string(line_of("%(h)s %(l)s %(u)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"", &e),
-              "- - - \"-\" 400 0 \"-\" \"-\"\n");
+              "192.0.2.7 - - \"-\" 400 0 \"-\" \"-\"\n");
     is_string(line_of("%(m)s %(U)s [%(q)s] %({REQUEST_METHOD}e)s [%({QUERY_STRING}e)s]", &e),
               "- - [] - []\n");
 }
@@ -158,7 +158,7 @@ static void test_users(void)
     };
     Field field = {.name = SPAN_LITERAL("authorization")};
     Request q = {.fields = &field, .n_fields = 1};
-    AccessEntry e = {.request = &q};
+    AccessEntry e = {.peer = &peer, .request = &q};
     char *value = malloc(2000);
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -176,7 +176,7 @@ static void test_long_values(void)
 {
     _cleanup_free_ char *target = malloc(100000);
     Request q = request;
-    AccessEntry e = {.request = &q};
+    AccessEntry e = {.peer = &peer, .request = &q};
 
     memset(target, '\n', 100000);
     q.target = (Span){target, 8190};
@@ -324,7 +324,7 @@ static void test_journal(void)
     stderr_of(add_two, l);
     ok(strstr(got, "[ERROR] GET /a") != NULL, "5xx is an error");
     request_init(&empty);
-    entry = (AccessEntry){.request = &empty, .status = 400, .duration_usec = 999};
+    entry = (AccessEntry){.peer = &peer, .request = &empty, .status = 400, .duration_usec = 999};
     stderr_of(add_two, l);
     ok(strstr(got, "[INFO] - - 400 0 B 0.9 ms\n") != NULL);
     access_log_free(l);

@@ -185,7 +185,7 @@ static void test_leaks(void)
     WsgiApp *app = harness_app("mixed:mixture");
     long objects, blocks, pages;
 
-    run_mixture(app, 2000);
+    run_mixture(app, 5000);
     harness_exec("mixed", "gc.collect()");
     objects = harness_int("mixed", "len(gc.get_objects())");
     blocks = harness_int("mixed", "sys.getallocatedblocks()");
@@ -198,9 +198,11 @@ static void test_leaks(void)
     printf("# after 20000 requests: %+ld objects, %+ld blocks, %+ld pages\n", objects, blocks, pages);
     is_int(harness_int("mixed", "len(outcomes)"), harness_int("mixed", "len(KINDS)"));
     ok(objects < 20);
-    ok(blocks < 100);
+    /* CPython's cache of methods keeps some hundred names of traceback's own until it is full; one block lost in each
+     * request of one kind would be 1052. */
+    ok(blocks < 500);
 #if !defined(__SANITIZE_ADDRESS__) /* which keeps freed memory for a while */
-    ok(pages < 128);
+    ok(pages < 192);
 #endif
     wsgi_app_free(app);
 }

@@ -98,7 +98,7 @@ static int plain(void)
         "assert not __import__('site').ENABLE_USER_SITE\n"
         "assert sys.stdout.line_buffering and sys.stderr.line_buffering\n"
         "assert faulthandler.is_enabled()\n"
-        "assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL\n"
+        "assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler\n"
         "assert 'PYTHONHOME' not in os.environ\n"
         "import subprocess\n"
         "out = subprocess.run([sys.executable, '-c', 'print(6*7)'], capture_output=True, check=True).stdout\n"
