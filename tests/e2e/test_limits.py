@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""What the machine runs out of: file descriptors, room for spooled bodies."""
+import json
+import subprocess
+
+import pytest
+
+from client import Truncated, request
+from harness import Server, poll
+
+
+def test_descriptors_run_out(start_server):
+    """accept pauses and resumes: everybody is served in the end, and it is said once."""
+    site = start_server("echo:app", nofile=64)
+    connections = [site.connect() for _ in range(100)]
+    site.wait_for_log("(?i)too many open files")
+    for connection in connections[:10]:
+        assert connection.request().status == 200, "connections that are there are served meanwhile"
+    for connection in connections:
+        connection.send(request("GET", "/", "Connection: close"))
+    for connection in connections:
+        assert connection.read_response().status == 200
+        connection.assert_closed()
+        connection.close()
+    assert site.get().status == 200
+    lines = [line for line in site.log().splitlines() if "too many open files" in line.lower()]
+    assert len(lines) == 1, lines
+
+
+def test_waiting_for_descriptors_is_no_busy_loop(start_server):
+    site = start_server("echo:app", nofile=64)
+    connections = [site.connect() for _ in range(100)]
+    site.wait_for_log("(?i)too many open files")
+    pid = json.loads(connections[0].request().body)["pid"]
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    with pytest.raises(TimeoutError):
+        connections[-1].socket.settimeout(2)
+        connections[-1].socket.recv(1)
+    assert ticks() - before < 50, "of 200 ticks"
+    for connection in connections:
+        connection.close()
+    assert site.get().status == 200
+
+
+def can_mount():
+    return (
+        subprocess.run(
+            ["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ).returncode
+        == 0
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A server whose CACHE_DIRECTORY has room for 256 KiB."""
+    if not can_mount():
+        pytest.skip("a tmpfs can't be mounted here")
+    directory = tmp_path / "cache"
+    directory.mkdir()
+    server = Server(
+        "behaviours:app",
+        {"limits_body_memory": "16K", "limits_response_memory": "16K"},
+        environment={"CACHE_DIRECTORY": str(directory)},
+        wrapper=[
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            f'mount -t tmpfs -o size=256k tmpfs "{directory}" && exec "$@"',
+            "sh",
+        ],
+    )
+    yield server
+    server.stop()
+
+
+def test_disk_full_while_spooling_a_body(small_disk):
+    small_disk.app = "echo:app"
+    site = small_disk.start()
+    pid = json.loads(site.get().body)["pid"]
+    start = len(site.log())
+    for number in range(3):
+        with site.connect() as connection:
+            connection.send(request("POST", "/", "Content-Length: 1000000"))
+            sent = 0
+            while sent < 1000000 and not connection.is_readable():
+                connection.send(b"x" * 10000)
+                sent += 10000
+            response = connection.read_response()
+            assert response.status == 503 and response.closes
+            connection.wait_gone()
+        answer = json.loads(site.get(method="POST", body=b"x" * 200000).body)
+        assert answer["length"] == 200000, "the room is free again"
+        assert answer["pid"] == pid
+    site.wait_for_log("(?i)no space left", start)
+
+
+def test_disk_full_while_a_response_waits(small_disk):
+    """The slow client gets all of its response or a cut one; nobody else notices."""
+    site = small_disk.start()
+    pid = json.loads(site.get("/state").body)["pid"]
+    with site.connect(receive_buffer=4096) as slow:
+        slow.send(request("GET", "/big?size=8000000&key=disk", "Connection: close"))
+        slow.wait_readable()
+        poll(lambda: json.loads(site.get("/state").body)["closes"].get("disk"), "close()")
+        try:
+            assert len(slow.read_response().body) == 8000000
+        except (Truncated, ConnectionResetError):
+            pass  # cut, and the client can tell
+    assert json.loads(site.get("/state").body)["pid"] == pid

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The interpreter inside a worker: what applications use of Python and of their process works as under python3."""
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(params=["1", "4"], ids=["one thread", "four threads"])
+def attempt(server, request):
+    site = server("inside:app", workers_threads=request.param)
+
+    def inner(name):
+        response = site.get(f"/{name}")
+        assert response.status == 200
+        answer = json.loads(response.body)
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    return inner
+
+
+def test_child_processes(attempt):
+    assert attempt("run") == [0, 7, -15]
+    assert attempt("output") == "through a pipe"
+    assert attempt("fork") == 5
+
+
+def test_children_inherit_nothing_of_the_server(attempt):
+    state = attempt("child_state")
+    assert set(state["fds"]) <= {0, 1, 2, 3}, "0, 1, 2 and the directory that ls reads"
+    standard = (1 << 31) - 1  # 32 and 33 are glibc's own
+    assert int(state["SigBlk:"], 16) & standard == 0
+    assert int(state["SigIgn:"], 16) & standard == 0, "a program in a pipeline must die of SIGPIPE"
+
+
+@pytest.mark.parametrize("kind", ["fork", "spawn"])
+def test_multiprocessing(attempt, kind):
+    assert attempt(f"pool_{kind}") == [1, 2, 3]
+
+
+def test_threads_and_event_loops(attempt):
+    assert attempt("threads") == list(range(20))
+    assert attempt("event_loop") == "slept"
+    assert attempt("daemon_thread") == "started"
+
+
+def test_signals_have_their_defaults(attempt):
+    assert attempt("alarm") == [True, True, True]
+
+
+def test_standard_streams(attempt):
+    assert attempt("stdin") is True
+    assert attempt("main_module") == "__main__"
+
+
+@pytest.mark.parametrize("variables", [{"LANG": ""}, {"LANG": "C.UTF-8"}, {"LC_ALL": "POSIX"}], ids=str)
+def test_encodings_are_those_of_python3(start_server, variables):
+    """A service often has no LANG at all."""
+    site = start_server("inside:app", environment=variables)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import inside, json; print(json.dumps(inside.encodings()))"
+    expected = subprocess.run(
+        [sys.executable, "-B", "-c", code, site.config["app.pythonpath"]],
+        env={**site.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=True,
+    ).stdout
+    assert json.loads(site.get("/encodings").body)["value"] == json.loads(expected)
+
+
+@pytest.mark.parametrize("preload", ["no", "yes"])
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_exit_handlers_run_when_the_server_stops(start_server, preload, threads):
+    site = start_server("inside:app", {"workers_preload": preload, "workers_threads": threads})
+    pid = json.loads(site.get("/pid").body)["value"]
+    site.get("/daemon_thread")
+    site.signal(15)
+    assert site.wait() == 0
+    assert f"exit handler of {pid}\n" in site.log()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Requests side by side in one worker."""
+import json
+
+import pytest
+
+from client import request
+from harness import poll
+
+
+def state(site):
+    return json.loads(site.get("/state").body)
+
+
+@pytest.mark.parametrize("threads", [2, 4, 16])
+def test_requests_run_at_once(server, threads):
+    """Each waits in the application for all the others."""
+    site = server("behaviours:app", workers_threads=threads)
+    for _ in range(3):
+        connections = [site.connect() for _ in range(threads)]
+        for connection in connections:
+            connection.send(request(target=f"/meet?n={threads}"))
+        for connection in connections:
+            assert connection.read_response().body == b"met"
+            connection.close()
+
+
+def test_slow_request_does_not_hold_up_others(server, tmp_path):
+    site = server("behaviours:app", workers_threads=4)
+    slow = [site.connect() for _ in range(3)]
+    for connection in slow:
+        connection.send(request(target=f"/waiting?path={tmp_path}/go"))
+    for _ in range(50):
+        assert site.get("/hello").body == b"Hello, world!\n"
+    assert not any(connection.is_readable() for connection in slow)
+    (tmp_path / "go").touch()
+    for connection in slow:
+        assert connection.read_response().body == b"done"
+        connection.close()
+
+
+def test_more_requests_than_threads_wait_for_their_turn(server, tmp_path):
+    site = server("behaviours:app", workers_threads=2)
+    before = state(site)["calls"].get("waiting", 0)
+    connections = [site.connect() for _ in range(10)]
+    for connection in connections:
+        connection.send(request(target=f"/waiting?path={tmp_path}/go"))
+    (tmp_path / "go").touch()
+    for connection in connections:
+        assert connection.read_response().body == b"done"
+        connection.close()
+    assert state(site)["calls"]["waiting"] == before + 10
+
+
+def test_pipelined_requests_keep_their_order(server):
+    """On one connection one request runs at a time, however many threads there are."""
+    site = server("behaviours:app", workers_threads=4)
+    with site.connect() as connection:
+        targets = ["/stream?blocks=50&size=1000", "/hello", "/big?size=256000", "/hello"] * 8
+        connection.send(b"".join(request(target=target) for target in targets))
+        sizes = [len(connection.read_response().body) for _ in targets]
+    assert sizes == [50000, 14, 256000, 14] * 8
+
+
+def test_idle_clients_hold_no_thread(server):
+    site = server("behaviours:app", workers_threads=2)
+    idle = [site.connect() for _ in range(50)]
+    for number, connection in enumerate(idle):
+        connection.send(
+            [b"", b"GET / HT", request("POST", "/hello", "Content-Length: 100") + b"x"][number % 3]
+        )
+    assert site.get("/hello").body == b"Hello, world!\n"
+    for connection in idle:
+        connection.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_slow_readers_hold_no_thread(server, threads):
+    site = server("behaviours:app", workers_threads=threads)
+    slow = [site.connect(receive_buffer=4096) for _ in range(4)]
+    for connection in slow:
+        connection.send(request(target="/big?size=5000192"))
+        connection.wait_readable()
+    assert site.get("/hello").body == b"Hello, world!\n"
+    for connection in slow:
+        assert len(connection.read_response().body) == 5000192
+        connection.close()
+
+
+def test_exceptions_stay_with_their_request(server):
+    site = server("behaviours:app", workers_threads=4)
+    pid = state(site)["pid"]
+    connections = [site.connect() for _ in range(40)]
+    targets = ["/hello", "/raises?when=before", "/raises?when=started&what=SystemExit", "/stream"] * 10
+    for connection, target in zip(connections, targets):
+        connection.send(request(target=target))
+    statuses = []
+    for connection in connections:
+        statuses.append(connection.read_response().status)
+        connection.close()
+    assert statuses == [200, 500, 500, 200] * 10
+    assert state(site)["pid"] == pid
+
+
+def test_several_workers_share_the_listener(server, tmp_path):
+    """Requests that wait in one worker leave the others free."""
+    site = server("behaviours:app", workers_count=3)
+    slow = [site.connect() for _ in range(2)]
+    for connection in slow:
+        connection.send(request(target=f"/waiting?path={tmp_path}/go"))
+    poll(lambda: site.get("/hello").status == 200)
+    (tmp_path / "go").touch()
+    for connection in slow:
+        assert connection.read_response().body == b"done"
+        connection.close()
