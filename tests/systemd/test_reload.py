@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""New code, restart, stop: nothing is lost, and broken code changes nothing."""
+
+import threading
+
+import pytest
+
+from machine import APP, DEADLINE, wait_until
+
+SLOW = """\
+import os, time
+VERSION = {version!r}
+
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        open(os.environ["STATE_DIRECTORY"] + "/running", "w").close()
+        while not os.path.exists("/srv/{name}/gate"):
+            time.sleep(0.01)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [VERSION.encode()]
+"""
+
+
+def versioned(site, version):
+    site.write_app(SLOW.format(version=version, name=site.name))
+
+
+class SlowRequest:
+    """A request that is in the application until finish() is called."""
+
+    def __init__(self, site):
+        self.site = site
+        self.answer = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: site.machine.run("test", "-e", f"/var/lib/cgunicorn/{site.name}/running",
+                                            check=False).returncode == 0, "the request runs")
+
+    def run(self):
+        try:
+            self.answer = self.site.get("/slow")
+        except OSError as error:
+            self.answer = error
+
+    def finish(self):
+        self.site.machine.write(f"/srv/{self.site.name}/gate", "")
+        self.thread.join(timeout=DEADLINE)
+        return self.answer
+
+
+class Load:
+    """Clients that ask without a pause until the end of the with block: a connection a request, or as many requests on
+    one as the server allows by not saying "Connection: close"."""
+
+    def __init__(self, site, keep_alive, n_clients=4):
+        self.site, self.keep_alive, self.stopping, self.failures, self.n_answers = site, keep_alive, False, [], 0
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n_clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join(timeout=DEADLINE)
+
+    def run(self):
+        try:
+            while not self.stopping:
+                self.use(self.site.connect())
+        except Exception as error:
+            self.failures.append(error)
+
+    def use(self, connection):
+        closes = False
+        while not (closes or self.stopping):
+            connection.request("GET", "/", headers={} if self.keep_alive else {"Connection": "close"})
+            response = connection.getresponse()
+            assert response.read() == b"hello\n" and response.status == 200
+            closes = response.will_close
+            self.n_answers += 1
+        connection.close()
+
+    def wait_for_more(self, n=50):
+        target = self.n_answers + n
+        wait_until(lambda: self.n_answers >= target or self.failures, f"{n} more answers")
+
+
+def test_reload(make_site):
+    site = make_site()
+    versioned(site, "one")
+    pid = site.start().main_pid
+    assert site.get() == "one"
+    versioned(site, "two")
+    site.systemctl("reload")
+    assert site.get() == "two"
+    assert site.main_pid == pid
+    records = site.journal(f"MESSAGE_ID={site.machine.message_id('RELOADED')}")
+    assert len(records) == 1
+
+
+def test_reload_reads_the_ini_file(make_site):
+    site = make_site(ini="[workers]\ncount = 1\n").start()
+    assert site.show("StatusText").startswith("1/1 workers")
+    site.write_ini("[workers]\ncount = 3\n")
+    site.systemctl("reload")
+    wait_until(lambda: site.show("StatusText").startswith("3/3 workers"), "3 of 3 workers")
+
+
+def test_broken_reload_keeps_the_old_code(make_site):
+    site = make_site()
+    versioned(site, "one")
+    pid = site.start().main_pid
+    site.write_app("raise RuntimeError('broken by a deployment')\n")
+    result = site.systemctl("reload", check=False)
+    version = site.machine.systemd_version()
+    if version < 253 or version >= 259:  # between, systemd has no way to hear of it
+        assert result.returncode != 0
+    assert site.show("ActiveState") == "active"
+    assert site.get() == "one"
+    assert "broken by a deployment" in site.journal_text()
+
+    # The signal alone, as older deployments send it, does no harm either.
+    site.machine.systemctl("kill", "--kill-who=main", "-s", "HUP", site.service)
+    failed = f"MESSAGE_ID={site.machine.message_id('RELOAD_FAILED')}"
+    wait_until(lambda: site.journal(failed), "the failed reload is logged")
+    assert "last reload failed: RuntimeError: broken by a deployment" in site.show("StatusText")
+    assert site.get() == "one"
+
+    # And the next one works.
+    versioned(site, "two")
+    site.systemctl("reload")
+    assert site.get() == "two"
+    assert site.main_pid == pid
+
+
+def test_reload_with_broken_ini(make_site):
+    site = make_site().start()
+    site.write_ini("[workers]\ncount = many\n")
+    site.systemctl("reload", check=False)
+    assert site.get() == "hello\n"
+    site.write_ini()
+    site.systemctl("reload")
+    assert site.get() == "hello\n"
+
+
+def test_reload_does_not_wait_for_running_requests(make_site):
+    site = make_site(ini="[workers]\ncount = 1\n")
+    versioned(site, "one")
+    slow = SlowRequest(site.start())
+    versioned(site, "two")
+    site.systemctl("reload")
+    assert site.get() == "two"
+    assert slow.answer is None
+    assert slow.finish() == "one"
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_reload_under_load(make_site, keep_alive):
+    site = make_site().start()
+    with Load(site, keep_alive) as load:
+        for _ in range(3):
+            load.wait_for_more()
+            site.systemctl("reload")
+        load.wait_for_more()
+    assert load.failures == []
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_restart_under_load(make_site, keep_alive):
+    site = make_site().start()
+    pid = site.main_pid
+    with Load(site, keep_alive) as load:
+        load.wait_for_more()
+        site.systemctl("restart")
+        load.wait_for_more()
+    assert load.failures == []
+    assert site.main_pid != pid
+
+
+def test_stop_lets_requests_finish(make_site):
+    site = make_site()
+    versioned(site, "one")
+    slow = SlowRequest(site.start())
+    stop = site.machine.popen("systemctl", "stop", site.socket, site.service)
+    wait_until(lambda: site.show("ActiveState") == "deactivating", "it is stopping")
+    assert stop.poll() is None
+    assert slow.finish() == "one"
+    assert stop.wait(timeout=30) == 0
+    assert (site.show("ActiveState"), site.show("Result"), site.show("ExecMainStatus")) == ("inactive", "success", "0")
+    assert site.processes() == []
+
+
+def test_stop_of_the_service_alone(site):
+    """The socket goes on listening, and the next request starts the site again."""
+    pid = site.start().main_pid
+    site.systemctl("stop")
+    assert site.processes() == []
+    assert site.get() == "hello\n"
+    assert site.main_pid not in (0, pid)
+
+
+def test_restart_of_the_socket(site):
+    """After listen= changed, say: the service comes along, and both work."""
+    site.start()
+    site.machine.systemctl("restart", site.socket)
+    assert site.machine.show(site.socket, "ActiveState") == "active"
+    assert site.get() == "hello\n"
+
+
+def test_all_sites_at_once(make_site):
+    sites = [make_site() for _ in range(2)]
+    for number, site in enumerate(sites):
+        site.start()
+        site.write_app(APP.replace("hello", f"new {number}"))
+    sites[0].machine.systemctl("reload", *(site.service for site in sites))
+    assert [site.get() for site in sites] == ["new 0\n", "new 1\n"]
