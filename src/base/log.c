@@ -299,5 +299,11 @@ void log_access(int priority, const char *const fields[], const char *format, ..
 
 int log_open_stream(int priority)
 {
-    return state.journal ? sd_journal_stream_fd(strchr(state.identifier, '=') + 1, priority, 1) : -ENOTCONN;
+    int fd = state.journal ? sd_journal_stream_fd(strchr(state.identifier, '=') + 1, priority, 1) : -ENOTCONN;
+
+    /* journald drops an empty line, but looks the sender's unit up at the first one: a process whose first line is its
+     * last may be gone by then. */
+    if (fd >= 0)
+        (void)!write(fd, "\n", 1);
+    return fd;
 }

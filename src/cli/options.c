@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of options for people: what conf/example.ini is made of and cgunicorn.ini(5) is checked against.
- */
+/* The table of options for people: what conf/example.ini is made of and cgunicorn.ini(5) is checked against. */
 #include "cli/options.h"
 
 #include "base/cleanup.h"

@@ -82,7 +82,7 @@ static void finish_value(Parser *p)
     p->continued_line = 0;
 }
 
-/* --- the file ----------------------------------------------------------------------------------------- */
+/* --- the file --- */
 
 static void report_unknown_section(Parser *p, unsigned line, const char *name)
 {
@@ -194,7 +194,7 @@ static int parse_file(Parser *p, const char *data, size_t size)
     return r;
 }
 
-/* --- the command line --------------------------------------------------------------------------------- */
+/* --- the command line --- */
 
 static void parse_override(Parser *p, const char *override)
 {
@@ -218,7 +218,7 @@ static void parse_override(Parser *p, const char *override)
         report_unknown_key(p, command_line, section, key);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 static int config_new(Config **ret)
 {

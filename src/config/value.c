@@ -63,7 +63,7 @@ static void store_number(Config *c, const ConfigOption *o, uint64_t n)
     }
 }
 
-/* --- text to value ------------------------------------------------------------------------------------ */
+/* --- text to value --- */
 
 static int parse_level(const char *text, uint64_t *ret)
 {
@@ -205,7 +205,7 @@ int value_set(Config *c, const ConfigOption *o, const char *text, Errors *e, Ori
     return set_number(c, o, reader_trim(span_of(text)), e, at);
 }
 
-/* --- value to text ------------------------------------------------------------------------------------ */
+/* --- value to text --- */
 
 static bool lists_equal(char *const *a, char *const *b)
 {

@@ -51,8 +51,7 @@ int channel_new_pair(int ret_ends[2]);
 int channel_send(int fd, const Message *m);
 
 /* Receives one message into *ret, whose descriptors (CLOEXEC) now belong to the caller: message_close_fds()
- * or TAKE_FD(). 0; CHANNEL_E_EOF; -EAGAIN; -EPROTO: malformed, nothing of it is kept; other negative errno.
- */
+ * or TAKE_FD(). 0; CHANNEL_E_EOF; -EAGAIN; -EPROTO: malformed, nothing of it is kept; other negative errno. */
 int channel_receive(int fd, Message *ret);
 
 void message_close_fds(Message *m);

@@ -119,7 +119,7 @@ void report_load_failed(const ReportSubject *who, const char *text)
     char subject[SUBJECT_MAX];
     Fields f;
 
-    log_full(LOG_ERR, MESSAGE_LOAD_FAILED, fields(&f, who), "%s cannot load the application: %s",
+    log_full(LOG_ERR, MESSAGE_LOAD_FAILED, fields(&f, who), "%s does not start: %s",
              describe(who, subject), text);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/sandbox.h"
 #include "ipc/channel.h"
 
 #include <dirent.h>
@@ -57,17 +58,6 @@ int worker_program_parse_pyvenv(const char *text, char ret_version[static PYTHON
     return -EINVAL;
 }
 
-/* systemd hides these from the service, so that a path that is there seems not to be. */
-static const char *hint(const char *path)
-{
-    static const char *const hidden[] = {"/home/", "/root/", "/run/user/"};
-
-    for (size_t i = 0; i < ELEMENTSOF(hidden); i++)
-        if (strncmp(path, hidden[i], strlen(hidden[i])) == 0)
-            return " (the unit hides this directory: see ProtectHome= in systemd.exec(5))";
-    return "";
-}
-
 /* The negative errno of the read is the result; *ret is NULL then. */
 static int read_pyvenv(const char *path, char **ret)
 {
@@ -90,7 +80,7 @@ static int virtualenv_version(const char *virtualenv, char ret_version[static PY
         return -ENOMEM;
     r = read_pyvenv(path, &text);
     if (r < 0)
-        r = asprintf(ret_error, "app.virtualenv: %s: %s%s", path, strerror(-r), hint(path));
+        r = asprintf(ret_error, "app.virtualenv: %s: %s%s", path, strerror(-r), sandbox_hint(path));
     else if (worker_program_parse_pyvenv(text, ret_version) < 0)
         r = asprintf(ret_error, "app.virtualenv: %s names no Python version", path);
     else

@@ -16,9 +16,7 @@
 #define LINGER_BYTES_MAX (64u * 1024 * 1024)
 #define PIPELINE_OUTPUT_MAX (64 * 1024)
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 /* An IPv4 client of a listener for both families reads like one of an IPv4 listener. */
 static void print_address(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
@@ -132,8 +130,7 @@ WsgiPeer connection_peer(const Connection *c)
     };
 }
 
-/* --- the records
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the records --- */
 
 /* Method and target, or what came in their place. */
 static void describe_request(const Exchange *x, char *to, size_t size)
@@ -181,8 +178,7 @@ static void connection_log_error(const Connection *c)
     log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "Error in the application, %s\n%s", request, x->error);
 }
 
-/* --- the way out
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the way out --- */
 
 /* Closing with octets unread would make the kernel send a RST, which can overtake the answer (RFC 9112 §9.6).
  */
@@ -315,9 +311,7 @@ void connection_on_request(Loop *l, Connection *c)
     connection_queue_push(&l->ready, c);
 }
 
-/* --- events
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 /* The application of another thread runs for it, and may be sending. */
 static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)

@@ -82,9 +82,7 @@ static bool member_is_spare(const Member *m)
 
 static void *member_main(void *arg);
 
-/* --- the GIL
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- the GIL --- */
 
 static void member_acquire(Member *m)
 {
@@ -100,8 +98,7 @@ static void member_release(Member *m)
     m->has_gil = false;
 }
 
-/* --- idling (with the lock)
- * --------------------------------------------------------------------------------------------- */
+/* --- idling (with the lock) --- */
 
 /* Whoever can run the application is preferred to the spare. */
 static void crew_choose_watcher(Crew *w)
@@ -213,9 +210,7 @@ static bool member_idle(Member *m)
     return drives;
 }
 
-/* --- driving
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- driving --- */
 
 static void crew_wake_watcher(Crew *w, bool is_urgent)
 {
@@ -354,9 +349,7 @@ static void *member_main(void *arg)
     return NULL;
 }
 
-/* --- the whole
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the whole --- */
 
 static int crew_init(Crew *w, const CrewOptions *o)
 {

@@ -13,9 +13,7 @@
 #define INPUT_ROOM_MIN (2 * 1024)
 #define BODY_PIECE_BYTES (256 * 1024)
 
-/* --- the body
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the body --- */
 
 static void intake_on_spool_error(Loop *l, Connection *c, int r)
 {
@@ -92,9 +90,7 @@ static void intake_body(Loop *l, Connection *c)
         connection_set_timeout(l, c, TIMEOUT_BODY);
 }
 
-/* --- the head
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 /* RFC 9110 §10.1.1: unless some of the body is here already, when nobody waits for it. */
 static int intake_continue(Connection *c)
@@ -167,9 +163,7 @@ void intake_advance(Loop *l, Connection *c)
     intake_on_head(l, c, head_size - x->scan.skipped);
 }
 
-/* --- receiving
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- receiving --- */
 
 static void intake_on_received(Loop *l, Connection *c, ssize_t n)
 {

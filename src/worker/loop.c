@@ -47,8 +47,7 @@ Connection *connection_queue_pop(ConnectionQueue *q)
     return c;
 }
 
-/* --- making one
- * ---------------------------------------------------------------------------------------------------- */
+/* --- making one --- */
 
 static int loop_watch(Loop *l, int fd, uint32_t events, void *source)
 {
@@ -211,8 +210,7 @@ Loop *loop_free(Loop *l)
     return NULL;
 }
 
-/* --- accepting
- * ------------------------------------------------------------------------------------------------------ */
+/* --- accepting --- */
 
 static void loop_on_accept_error(Loop *l, int error)
 {
@@ -276,9 +274,7 @@ static int loop_update_accepting(Loop *l)
                               !l->is_draining && !is_saturated && !is_full && l->now >= l->accept_after_usec);
 }
 
-/* --- a turn
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- a turn --- */
 
 static void loop_on_channel(Loop *l)
 {
@@ -418,9 +414,7 @@ int loop_turn(Loop *l, bool may_block)
     return n < 0 ? 0 : n;
 }
 
-/* --- requests
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 Connection *loop_check_out(Loop *l)
 {
@@ -481,9 +475,7 @@ void loop_flush(Loop *l)
         access_log_flush(l->access_log);
 }
 
-/* --- the end
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- the end --- */
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would
  * lose that. */

@@ -114,8 +114,7 @@ int loop_new(const LoopOptions *options, Loop **ret, char **ret_error);
 Loop *loop_free(Loop *l);
 DEFINE_CLEANUP(Loop, loop)
 
-/* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative errno.
- */
+/* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative errno. */
 int loop_turn(Loop *l, bool may_block);
 
 /* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */

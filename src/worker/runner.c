@@ -22,8 +22,7 @@ static Runner *runner_of(ResponseSink *sink)
     return (Runner *)sink; /* its first member */
 }
 
-/* --- the sink: once something was sent, the loop's thread may be sending as well
- * ------------------------------------------ */
+/* --- the sink: once something was sent, the loop's thread may be sending as well --- */
 
 static void runner_lock(Exchange *x)
 {
@@ -154,9 +153,7 @@ static int runner_end(ResponseSink *sink)
     return r;
 }
 
-/* --- the call
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* --- the call --- */
 
 /* The application failed before anything of a response was final: one of the server's own. */
 static void runner_answer_error(Loop *l, Exchange *x)

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "base/sandbox.h"
 #include "base/title.h"
 #include "config/config.h"
 #include "ipc/channel.h"
@@ -50,9 +51,7 @@ static int zygote_say(const Zygote *z, MessageType type, unsigned seat, int pid,
     return channel_send(z->channel, m);
 }
 
-/* --- HELLO
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- HELLO --- */
 
 static int zygote_read_config(Zygote *z, int fd)
 {
@@ -106,8 +105,7 @@ static int zygote_receive_hello(Zygote *z)
     return r;
 }
 
-/* --- the interpreter
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the interpreter --- */
 
 /* With more than one thread, a forked child may find locks taken by threads that it does not have. */
 static void zygote_count_threads(void)
@@ -128,9 +126,18 @@ static void zygote_count_threads(void)
                  n - 1);
 }
 
+/* Python passes over such directories in silence. */
+static void zygote_check_pythonpath(const Config *c)
+{
+    for (char **p = c->app_pythonpath; p && *p; p++)
+        if (access(*p, R_OK) < 0)
+            log_warning("app.pythonpath: cannot read %s: %s%s", *p, strerror(errno), sandbox_hint(*p));
+}
+
 static int zygote_prepare_process(const Config *c, char **ret_error)
 {
     signal(SIGPIPE, SIG_IGN);
+    zygote_check_pythonpath(c);
     for (char **e = c->app_environment; e && *e; e++) {
         char *equals = strchr(*e, '=');
         _cleanup_free_ char *name = strndup(*e, (size_t)(equals - *e));
@@ -139,7 +146,8 @@ static int zygote_prepare_process(const Config *c, char **ret_error)
     }
     if (!c->app_chdir || chdir(c->app_chdir) == 0)
         return 0;
-    if (asprintf(ret_error, "app.chdir: cannot enter %s: %s", c->app_chdir, strerror(errno)) < 0)
+    if (asprintf(ret_error, "app.chdir: cannot enter %s: %s%s", c->app_chdir, strerror(errno),
+                 sandbox_hint(c->app_chdir)) < 0)
         *ret_error = NULL;
     return -1;
 }
@@ -170,9 +178,7 @@ static int zygote_load(Zygote *z, char **ret_error)
     return 0;
 }
 
-/* --- spawning
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- spawning --- */
 
 static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
 {

@@ -14,8 +14,7 @@
 
 #define WANTED "; write MODULE:CALLABLE, such as blog.wsgi:application"
 
-/* --- reading the spec
- * --------------------------------------------------------------------------------------------- */
+/* --- reading the spec --- */
 
 typedef struct Spec {
     char *module;
@@ -63,8 +62,7 @@ static int node_is(PyObject *ast, PyObject *node, const char *name)
     return type ? PyObject_IsInstance(node, type) : -1;
 }
 
-/* --- names
- * -------------------------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 /* Of what else the module has, what was probably meant. */
 static const char *suggest(PyObject *module)
@@ -139,8 +137,7 @@ static PyObject *get_default(PyObject *module)
     return name ? get_attribute(module, name) : NULL;
 }
 
-/* --- calls of factories
- * ------------------------------------------------------------------------------------------- */
+/* --- calls of factories --- */
 
 /* The value of a literal's node; what is no literal is refused. */
 static PyObject *literal_value(PyObject *ast, PyObject *node)
@@ -208,8 +205,7 @@ static PyObject *call_factory(PyObject *ast, PyObject *module, PyObject *call)
     return keywords ? PyObject_Call(factory, args, keywords) : NULL;
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------------------ */
+/* --- loading --- */
 
 static PyObject *resolve(const Spec *spec)
 {

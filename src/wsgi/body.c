@@ -32,8 +32,7 @@ static int finish(Exchange *x)
     return exchange_begin(x, 0) < 0 ? -1 : exchange_end(x);
 }
 
-/* --- list and tuple
- * ----------------------------------------------------------------------------------------------- */
+/* --- list and tuple --- */
 
 /* The macros of PySequence_Fast() look at the type again and are right for exact and derived lists and
  * tuples. */
@@ -104,8 +103,7 @@ static int send_sequence(Exchange *x, PyObject *sequence)
     return r < 0 ? -1 : finish(x);
 }
 
-/* --- files
- * -------------------------------------------------------------------------------------------------------- */
+/* --- files --- */
 
 static int send_range(Exchange *x, const FileRange *range)
 {
@@ -121,8 +119,7 @@ static int send_range(Exchange *x, const FileRange *range)
     return exchange_end(x);
 }
 
-/* --- other iterables
- * ---------------------------------------------------------------------------------------------- */
+/* --- other iterables --- */
 
 /* How many blocks there will be, where that is certain: what len() says, and the rest of a list's own
  * iterator (that is what Django's HttpResponse gives). -1: unknown. -2: an exception. */
@@ -197,8 +194,7 @@ static int send_iterable(Body *body, Exchange *x)
     return r < 0 ? -1 : finish(x);
 }
 
-/* --- all kinds
- * ---------------------------------------------------------------------------------------------------- */
+/* --- all kinds --- */
 
 int body_send(Body *body, Exchange *x, const FileTypes *files)
 {

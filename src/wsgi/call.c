@@ -41,8 +41,7 @@ static int call_application(WsgiApp *app, Slot *slot, Exchange *x, PyObject *env
     Body body = {.result = result};
     int r = result ? body_send(&body, x, &app->slots.files) : -1;
 
-    /* Nothing that runs from here on, close() or the finaliser of a local variable, can add to the response.
-     */
+    /* Nothing that runs from here on, close() or the finaliser of a local variable, can add to the response. */
     start_response_detach(slot->start_response);
     if (r < 0)
         r = take_failure(x, ret_error);

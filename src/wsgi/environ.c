@@ -26,8 +26,7 @@ static const char *const key_names[N_KEYS] = {
     [KEY_CONTENT_LENGTH] = "CONTENT_LENGTH",
 };
 
-/* --- fields
- * ------------------------------------------------------------------------------------------------------- */
+/* --- fields --- */
 
 static int join_field(PyObject *environ, const HeaderName *n, PyObject *value)
 {
@@ -71,8 +70,7 @@ static int add_content_length(PyObject *environ, const EnvironCache *cache, cons
     return string ? PyDict_SetItem(environ, cache->keys[KEY_CONTENT_LENGTH], string) : -1;
 }
 
-/* --- the base
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the base --- */
 
 /* Takes over the reference to value. */
 static int base_put(EnvironBase *base, const EnvironCache *cache, EnvironKey key, PyObject *value)
@@ -181,8 +179,7 @@ PyObject *environ_new(EnvironBase *base, EnvironCache *cache, const Request *req
     return TAKE_PTR(environ);
 }
 
-/* --- made once
- * ---------------------------------------------------------------------------------------------------- */
+/* --- made once --- */
 
 static int set_new(PyObject *dict, const char *key, PyObject *value)
 {

@@ -21,8 +21,7 @@ const char *interpreter_version(void)
     return PYTHON_MINOR;
 }
 
-/* --- the virtualenv, before anything is started
- * ------------------------------------------------------------------- */
+/* --- the virtualenv, before anything is started --- */
 
 /* The value of a line "key = value" of pyvenv.cfg, its end cut off; or NULL. */
 static char *match_key(char *line, const char *key)
@@ -135,8 +134,7 @@ static int find_executable(const char *virtualenv, char **ret, char **ret_error)
     return 0;
 }
 
-/* --- start
- * -------------------------------------------------------------------------------------------------------- */
+/* --- start --- */
 
 static PyStatus configure(PyConfig *config, const char *executable, const char *process_name)
 {
@@ -161,8 +159,7 @@ static int start(const char *executable, const char *process_name, char **ret_er
     PyStatus status;
     int r = 0;
 
-    /* Would hide the virtualenv from getpath.py, and point to another version's library more often than not.
-     */
+    /* Would hide the virtualenv from getpath.py, and point to another version's library more often than not. */
     unsetenv("PYTHONHOME");
     PyConfig_InitPythonConfig(&config);
     status = configure(&config, executable, process_name);
@@ -176,8 +173,7 @@ static int start(const char *executable, const char *process_name, char **ret_er
     return r;
 }
 
-/* --- after the start, by the C API; all return 0, or -1 with an exception
- * ----------------------------------------- */
+/* --- after the start, by the C API; all return 0, or -1 with an exception --- */
 
 static int insert_path(PyObject *list, Py_ssize_t *i, const char *directory)
 {
@@ -266,8 +262,7 @@ int interpreter_init(const InterpreterOptions *options, char **ret_error)
     return 0;
 }
 
-/* --- fork, threads, end
- * ------------------------------------------------------------------------------------------- */
+/* --- fork, threads, end --- */
 
 void interpreter_before_fork(void)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pool of slots: last given back, first taken, so that a worker with one thread always has the same one.
- */
+/* The pool of slots: last given back, first taken, so that a worker with one thread always has the same one. */
 #include "wsgi/slot.h"
 
 #include <stdlib.h>

@@ -103,6 +103,13 @@ def big(environ, start_response, size="20000000", key="big"):
 
 
 @handler
+def big_close(environ, start_response, size):
+    """Blocks of 100,000 octets, and the application ends the connection."""
+    start_response("200 OK", TEXT + [("Connection", "close")])
+    return (b"x" * 100000 for _ in range(int(size) // 100000))
+
+
+@handler
 def stepwise(environ, start_response, path, key="stepwise"):
     """The second block is computed when the test allows it."""
     start_response("200 OK", TEXT)
@@ -717,6 +724,24 @@ def file(
     if use == "generator":
         return Closing(key + " generator", (block for block in wrapper))
     return wrapper
+
+
+@handler
+def device(environ, start_response, path, length):
+    start_response("200 OK", TEXT + [("Content-Length", length)])
+    return environ["wsgi.file_wrapper"](open(path, "rb"))
+
+
+@handler
+def bad_file(environ, start_response, kind, path):
+    """What is no file for wsgi.file_wrapper."""
+    start_response("200 OK", TEXT)
+    if kind == "closed":
+        opened = open(path, "rb")
+        opened.close()
+    else:
+        opened = {"none": None, "int": 7, "text": io.StringIO("text"), "text file": open(path)}[kind]
+    return environ["wsgi.file_wrapper"](opened)
 
 
 @handler

@@ -20,7 +20,7 @@ atexit.register(lambda: print("exit handler of", os.getpid(), file=sys.stderr, f
 def app(environ, start_response):
     try:
         answer = {"value": TRIALS[environ["PATH_INFO"].strip("/")]()}
-    except BaseException:
+    except Exception:
         answer = {"error": traceback.format_exc()}
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
@@ -68,6 +68,25 @@ def fork():
     if child == 0:
         os._exit(5)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@trial
+def fork_and_exit():
+    """A child that ends as a program does, by an exception that nobody is to catch."""
+    child = os.fork()
+    if child == 0:
+        sys.exit(6)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@trial
+def fork_and_return():
+    """A child that forgets to end, and comes back to the server."""
+    child = os.fork()
+    if child == 0:
+        return "child"
+    os.waitpid(child, 0)
+    return "parent"
 
 
 @trial

@@ -98,7 +98,8 @@ class Server:
     app: "module:callable" of tests/apps, or the source of a module with an `app`; config: section_key=value, as
     options.def has them; environment: more variables of the process; nofile: RLIMIT_NOFILE; unix: listen on a
     Unix socket instead of TCP; listeners: own listening sockets instead; ini: text of the file for -c; arguments:
-    more of the command line; wrapper: a command that the program is started through (it must exec).
+    more of the command line; wrapper: a command that the program is started through (it must exec); output: a
+    descriptor for stdout and stderr, which log() then does not see.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Server:
         ini=None,
         arguments=(),
         wrapper=(),
+        output=None,
     ):
         self.directory = Path(tempfile.mkdtemp(prefix="cgunicorn-test-"))
         self.log_path = self.directory / "log"
@@ -135,6 +137,7 @@ class Server:
             (self.directory / "site.ini").write_text(ini)
             self.arguments += ["-c", str(self.directory / "site.ini")]
         self.wrapper = list(wrapper)
+        self.output = output
         self.listeners = listeners if listeners is not None else [self._listener(unix)]
         self.address = self.listeners[0].getsockname() if self.listeners else None
 
@@ -165,8 +168,8 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log if self.output is None else self.output,
+                stderr=log if self.output is None else self.output,
                 env={**self.environment, "NOTIFY_SOCKET": str(self.notify.path)},
                 pass_fds=[listener.fileno() for listener in self.listeners],
                 cwd=self.directory,

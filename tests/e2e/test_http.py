@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from client import Truncated, chunk, chunked, request
-from harness import DEADLINE, poll
+from client import Connection, Truncated, chunk, chunked, request
+from harness import DEADLINE, Server, poll
 from requests_table import MARK, REFUSED
 
 IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
@@ -1004,6 +1004,25 @@ def test_requests_of_a_client_that_never_reads_are_not_answered_without_end(serv
             assert len(connection.read_response().body) == 1000000
 
 
+@pytest.mark.parametrize("asked", ["by the client", "by the application"])
+def test_what_comes_behind_a_close_does_not_spoil_the_response(server, asked):
+    """A RST would erase what the client has not got yet, so the server closes in stages (RFC 9112 9.6)."""
+    site = server("behaviours:app")
+    octets = {
+        "by the client": request("GET", "/big?size=8000000", "Connection: close"),
+        "by the application": request(target="/big_close?size=8000000"),
+    }[asked]
+    with site.connect(receive_buffer=4096) as connection:
+        connection.send(octets)
+        assert connection.read_head().closes
+        body = 0
+        while body < 8000000:
+            body += len(connection.read_chunk())
+            connection.send(b"GET / HTTP/1.1\r\n")
+        assert connection.read_chunk() == b""
+        connection.assert_closed()
+
+
 def test_unix_socket(server):
     site = server("echo:app", unix=True)
     with site.connect() as connection:
@@ -1011,6 +1030,48 @@ def test_unix_socket(server):
         assert environ["REMOTE_ADDR"] == "" and environ["SERVER_NAME"] and "SERVER_PORT" in environ
         assert echoed(connection.request("POST", "/", body=b"hello"))["body"] == "hello"
     assert isinstance(site.address, str) and socket.AF_UNIX
+
+
+@pytest.fixture(scope="module")
+def several():
+    """A server with a listener of each kind."""
+    listeners = {
+        "IPv6": socket.create_server(("::1", 0), family=socket.AF_INET6),
+        "dual": socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True),
+        "abstract": socket.socket(socket.AF_UNIX),
+    }
+    listeners["abstract"].bind("")
+    listeners["abstract"].listen()
+    site = Server("echo:app", listeners=list(listeners.values()))
+    try:
+        site.start()
+    except BaseException:
+        site.destroy()
+        raise
+    yield listeners
+    site.stop()
+
+
+@pytest.mark.parametrize(
+    "name, family, host, address",
+    [
+        ("IPv6", socket.AF_INET6, "::1", "::1"),
+        ("dual", socket.AF_INET6, "::1", "::1"),
+        ("dual", socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        ("abstract", socket.AF_UNIX, None, ""),
+    ],
+)
+def test_kinds_of_sockets(several, name, family, host, address):
+    """ListenStream=8000 is a socket for IPv6 and IPv4 in one: a client by IPv4 has its own address all the same."""
+    listening = several[name].getsockname()
+    with Connection(family, (host, listening[1]) if host else listening, timeout=DEADLINE) as connection:
+        environ = echoed(connection.request())["environ"]
+        assert environ["REMOTE_ADDR"] == address
+        if host:
+            assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == (host, str(listening[1]))
+        fields = ["X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https"]
+        environ = echoed(connection.request("GET", "/", *fields))["environ"]
+        assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("192.0.2.7", "https")
 
 
 def test_many_connections(echo):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the machine runs out of: file descriptors, room for spooled bodies."""
 import json
+import os
 import subprocess
 
 import pytest
@@ -46,6 +47,34 @@ def test_waiting_for_descriptors_is_no_busy_loop(start_server):
     for connection in connections:
         connection.close()
     assert site.get().status == 200
+
+
+def test_no_directory_to_spool_into(start_server, tmp_path):
+    site = start_server(
+        "echo:app", {"limits_body_memory": "4K"}, environment={"CACHE_DIRECTORY": str(tmp_path / "nowhere")}
+    )
+    for _ in range(2):
+        assert site.get(method="POST", body=b"x" * 10000).status == 503
+        assert site.get(method="POST", body=b"x" * 1000).status == 200
+    site.wait_for_log("nowhere.*No such file or directory")
+
+
+@pytest.mark.parametrize("reader", ["asleep", "gone"])
+def test_log_that_nobody_reads(start_server, reader):
+    """A journal that is stuck, or died, stops no request."""
+    reading, writing = os.pipe()
+    site = start_server("behaviours:app", output=writing)
+    os.close(writing)
+    if reader == "gone":
+        os.close(reading)
+    for _ in range(1000):  # some hundred octets each; the pipe holds 64 KiB
+        with site.connect() as connection:
+            connection.send(b"GET /a-target-of-some-length HTTP/1.1\r\n\r\n")
+            assert connection.read_response().status == 400
+        assert site.get("/raises?when=before").status == 500
+    assert site.get("/hello").status == 200
+    if reader == "asleep":
+        os.close(reading)
 
 
 def can_mount():

@@ -27,6 +27,12 @@ def test_child_processes(attempt):
     assert attempt("fork") == 5
 
 
+def test_forked_children_do_not_serve(attempt):
+    """Whatever way a child of os.fork() leaves the application, it ends there, and its parent answers, once."""
+    assert attempt("fork_and_exit") == 6
+    assert attempt("fork_and_return") == "parent"
+
+
 def test_children_inherit_nothing_of_the_server(attempt):
     state = attempt("child_state")
     assert set(state["fds"]) <= {0, 1, 2, 3}, "0, 1, 2 and the directory that ls reads"

@@ -396,7 +396,7 @@ def test_worker_that_can_not_load_any_more_is_tried_again(start_server):
     write_app(server, BROKEN)
     (victim,) = workers(server)
     os.kill(victim, signal.SIGKILL)
-    server.wait_for_log("Worker 0 of generation 1 .* cannot load the application")
+    server.wait_for_log("Worker 0 of generation 1 .* does not start")
     notified(server, "^STATUS=0/1 workers.*last failure: ValueError: broken source")
     write_app(server, APP.replace("one", "two"))
     assert text(server) == "two"

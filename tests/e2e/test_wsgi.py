@@ -2,6 +2,7 @@
 """PEP 3333 as an application sees it, and what becomes of applications that break it."""
 import gzip
 import json
+import os
 import re
 from urllib.parse import quote, urlencode
 
@@ -700,6 +701,41 @@ def test_file_wrapper_of_a_large_file_to_a_slow_reader(site, tmp_path):
         assert site.get("/hello").status == 200
         assert slow.read_response().body == data
         assert slow.read_response().body == b"Hello, world!\n"
+
+
+def test_file_wrapper_of_a_file_without_a_size(site):
+    """Files of /proc say that they are empty, and are not."""
+    with open("/proc/cpuinfo", "rb") as file:
+        names = [line.partition(b":")[0] for line in file.read().splitlines()]
+    body = site.get(url("file", path="/proc/cpuinfo", kind="file")).body
+    assert [line.partition(b":")[0] for line in body.splitlines()] == names
+    assert len(site.get(url("file", path="/proc/cpuinfo", kind="file", length=100)).body) == 100
+
+
+def test_file_wrapper_of_a_device(site):
+    assert site.get(url("device", path="/dev/zero", length=100000)).body == bytes(100000)
+
+
+def test_file_that_shrinks_while_it_is_sent(site, tmp_path):
+    """The response is cut, and the worker does not spin on it."""
+    with (tmp_path / "shrinks").open("wb") as file:
+        file.truncate(30000000)
+    with site.connect(receive_buffer=4096) as connection:
+        target = url("file", path=tmp_path / "shrinks", length=30000000, key="shrinks")
+        connection.send(request(target=target) + request(target="/hello"))
+        connection.read_head()
+        os.truncate(tmp_path / "shrinks", 100)
+        with pytest.raises(Truncated):
+            connection.read(30000000)
+        wait_for_close(site, "shrinks")
+
+
+@pytest.mark.parametrize("kind", ["none", "int", "text", "text file", "closed"])
+def test_file_wrapper_of_what_is_no_file(site, path, kind):
+    start = len(site.log())
+    assert site.get(url("bad_file", kind=kind, path=path)).status == 500
+    site.wait_for_log("Error in the application", start)
+    assert site.get("/hello").status == 200
 
 
 def test_file_wrapper_of_an_empty_file(site, tmp_path):

@@ -72,7 +72,7 @@ static void errors_are(const char *text, const char *expected)
     done(&result);
 }
 
-/* --- the table ---------------------------------------------------------------------------------------- */
+/* --- the table --- */
 
 static void try_number(const ConfigOption *o, uint64_t value, const char *message)
 {
@@ -150,7 +150,7 @@ static void test_defaults(void)
     done(&result);
 }
 
-/* --- the syntax --------------------------------------------------------------------------------------- */
+/* --- the syntax --- */
 
 static void test_syntax(void)
 {
@@ -315,7 +315,7 @@ static void test_long_lines(void)
               "shop.wsgi:application");
 }
 
-/* --- single keys -------------------------------------------------------------------------------------- */
+/* --- single keys --- */
 
 static void test_keys(void)
 {
@@ -407,7 +407,7 @@ static void test_overrides(void)
     done(&result);
 }
 
-/* --- text and values ---------------------------------------------------------------------------------- */
+/* --- text and values --- */
 
 static bool lists_equal(char *const *a, char *const *b)
 {
@@ -558,7 +558,7 @@ static void test_format(void)
     done(&result);
 }
 
-/* --- files -------------------------------------------------------------------------------------------- */
+/* --- files --- */
 
 static void read_fails(const char *path, const char *message)
 {

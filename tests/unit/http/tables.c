@@ -7,8 +7,7 @@
  *     @ line=64 field=64 fields=4 head=256 body=10     limits, where they matter
  *     GET / HTTP/1.1\r\n                               input; newlines do not count; \r \n \t \\ \xHH,
  * \{N:text} = 200                                            each of these lines is said by feed() ! field X:
- * y                                     and each of these is not
- */
+ * y                                     and each of these is not */
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "feed.h"

@@ -16,8 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- in the place of wsgi/
- * ---------------------------------------------------------------------------------------------- */
+/* --- in the place of wsgi/ --- */
 
 static pthread_mutex_t gil = PTHREAD_MUTEX_INITIALIZER;
 static sem_t entered, released;
@@ -87,9 +86,7 @@ int wsgi_call(WsgiApp *app, const Request *q, Spool *body, const WsgiPeer *peer,
     return r == 0 ? 0 : WSGI_E_GONE;
 }
 
-/* --- a worker
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- a worker --- */
 
 typedef struct Rig {
     Config *config;

@@ -83,8 +83,7 @@ WsgiApp *harness_app(const char *spec)
     return app;
 }
 
-/* --- the sink
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the sink --- */
 
 __attribute__((__format__(__printf__, 2, 3))) static void record(FakeSink *f, const char *format, ...)
 {
@@ -167,8 +166,7 @@ static int fake_end(ResponseSink *sink)
     return response_end(&f->response, &f->out);
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------------------------- */
+/* --- calls --- */
 
 void call_init(Call *c, const char *head)
 {

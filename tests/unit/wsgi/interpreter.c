@@ -70,8 +70,7 @@ static bool holds(const char *source)
     return r == 0;
 }
 
-/* --- what Python sees
- * --------------------------------------------------------------------------------------------- */
+/* --- what Python sees --- */
 
 static int plain(void)
 {
@@ -115,7 +114,7 @@ static int virtualenv(void)
             "import sys, os, subprocess\n"
             "venv = '%s'\n"
             "assert sys.prefix == venv, sys.prefix\n"
-            "assert sys.base_prefix == '/usr', sys.base_prefix\n"
+            "assert sys.base_prefix != venv\n"
             "assert sys.executable == venv + '/bin/python3', sys.executable\n"
             "assert [p for p in sys.path if p.startswith(venv) and p.endswith('site-packages')], sys.path\n"
             "assert not [p for p in sys.path if p.endswith('dist-packages')], sys.path\n"
@@ -144,8 +143,7 @@ static void test_start(void)
     is_int(in_child(no_descriptors), 0);
 }
 
-/* --- virtualenvs that can't be used
- * ------------------------------------------------------------------------------- */
+/* --- virtualenvs that can't be used --- */
 
 static void write_venv(const char *cfg)
 {
@@ -185,8 +183,7 @@ static void test_bad_virtualenvs(void)
     refuses("versions = 3.2\nhome = x", "/bad/bin/python3: No such file or directory");
 }
 
-/* --- threads, forks, the end
- * -------------------------------------------------------------------------------------- */
+/* --- threads, forks, the end --- */
 
 static void *python_thread(void *result)
 {

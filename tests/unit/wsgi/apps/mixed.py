@@ -97,6 +97,11 @@ _counter = itertools.count()
 _kept = []
 
 
+def references():
+    """Of all objects; only a debug build of CPython counts them."""
+    return getattr(sys, "gettotalrefcount", int)()
+
+
 class _Cycle:
     def __init__(self, environ):
         self.environ = environ
