@@ -119,8 +119,8 @@ void report_load_failed(const ReportSubject *who, const char *text)
     char subject[SUBJECT_MAX];
     Fields f;
 
-    log_full(LOG_ERR, MESSAGE_LOAD_FAILED, fields(&f, who), "%s does not start: %s",
-             describe(who, subject), text);
+    log_full(LOG_ERR, MESSAGE_LOAD_FAILED, fields(&f, who), "%s does not start: %s", describe(who, subject),
+             text);
 }
 
 void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot, usec_t started_usec,

@@ -1009,7 +1009,7 @@ def test_what_comes_behind_a_close_does_not_spoil_the_response(server, asked):
     """A RST would erase what the client has not got yet, so the server closes in stages (RFC 9112 9.6)."""
     site = server("behaviours:app")
     octets = {
-        "by the client": request("GET", "/big?size=8000000", "Connection: close"),
+        "by the client": request("GET", "/stream?blocks=80&size=100000", "Connection: close"),
         "by the application": request(target="/big_close?size=8000000"),
     }[asked]
     with site.connect(receive_buffer=4096) as connection:
