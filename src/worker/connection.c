@@ -182,6 +182,11 @@ static void connection_log_error(const Connection *c)
 
 /* Closing with octets unread would make the kernel send a RST, which can overtake the answer (RFC 9112 §9.6).
  */
+static bool connection_has_input(Loop *l, const Connection *c)
+{
+    return recv(c->fd, l->scratch, sizeof l->scratch, 0) > 0;
+}
+
 static void connection_linger(Loop *l, Connection *c)
 {
     connection_release_exchange(l, c);
@@ -209,7 +214,7 @@ static void connection_on_lingering(Loop *l, Connection *c)
 static void connection_on_sent(Loop *l, Connection *c)
 {
     if (c->closes) {
-        if (c->must_linger)
+        if (c->must_linger || connection_has_input(l, c))
             connection_linger(l, c);
         else
             connection_close(l, c);

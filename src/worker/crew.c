@@ -44,16 +44,20 @@ static unsigned token_member(uint64_t token)
 
 typedef struct Crew Crew;
 
-typedef struct Member {
+typedef struct Member Member;
+
+struct Member {
     Crew *crew;
     unsigned index;
     bool is_idle; /* guarded by Crew.lock, like what follows */
     bool is_started;
     pthread_t thread;
     pthread_cond_t wake;
-    InterpreterThread *python; /* the member's own */
+    InterpreterThread *python; /* the member's own, like what follows */
+    Connection *connection; /* the application runs for it; for whoever takes the token from RUNNING, too */
+    Member *overtaken;      /* whose token was taken, since the last time */
     bool has_gil;
-} Member;
+};
 
 struct Crew {
     Loop *loop;
@@ -158,6 +162,7 @@ static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
     bool is_running = token_state(token) == TOKEN_RUNNING;
 
     if (token_state(token) == TOKEN_FREE || (is_running && (token == *seen || w->is_urgent))) {
+        m->overtaken = is_running ? &w->members[token_member(token)] : NULL;
         if (atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0)))
             return true;
         is_running = token_state(token) == TOKEN_RUNNING;
@@ -207,6 +212,8 @@ static bool member_idle(Member *m)
         crew_grow(w);
     crew_choose_watcher(w);
     pthread_mutex_unlock(&w->lock);
+    if (drives && m->overtaken)
+        runner_on_overtaken(w->loop, m->overtaken->connection);
     return drives;
 }
 
@@ -258,6 +265,7 @@ static bool member_run(Member *m, Connection *c)
     if (is_slow || loop_must_flush(l))
         loop_flush(l);
     slot_begin(&w->slots[m->index], c->exchange, l->now);
+    m->connection = c;
     atomic_store(&w->token, token);
     if (is_slow || atomic_load(&w->is_parked))
         crew_wake_watcher(w, is_slow);

@@ -77,7 +77,7 @@ void exchange_next_request(Exchange *x)
     x->forwarded = (Forwarded){0};
     response_reset(&x->response);
     x->status = 0;
-    x->is_streaming = false;
+    x->is_streaming = x->is_complete = x->is_overtaken = x->is_claimed = false;
     x->is_cut = false;
     x->error = (free(x->error), NULL);
 }

@@ -40,6 +40,11 @@ typedef struct Exchange {
     pthread_mutex_t lock;
     pthread_cond_t progress; /* signalled when output shrank or the client went away */
     bool is_streaming;
+    /* The thread that runs the application adds nothing more to output; whoever of it and of the thread that overtakes it
+     * claims it first, sends it. */
+    _Atomic bool is_complete;
+    _Atomic bool is_overtaken;
+    _Atomic bool is_claimed;
     _Atomic bool is_gone; /* the client went away */
     Output output;
 } Exchange;

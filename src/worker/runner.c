@@ -57,6 +57,40 @@ static void runner_arm(Runner *r)
         connection_set_events(r->loop, c, EPOLLOUT);
 }
 
+/* Sends a complete response, unless the other thread does. */
+static void runner_send_complete(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    int r;
+
+    if (atomic_exchange(&x->is_claimed, true))
+        return;
+    pthread_mutex_lock(&x->lock);
+    r = output_flush(&x->output, c->fd);
+    if (r < 0)
+        x->is_gone = true;
+    else if (r == OUTPUT_E_PENDING)
+        connection_set_events(l, c, EPOLLOUT);
+    pthread_mutex_unlock(&x->lock);
+}
+
+/* In the one order and in the other, at least one of the two threads sees what the other has stored. */
+void runner_on_overtaken(Loop *l, Connection *c)
+{
+    c->exchange->is_overtaken = true;
+    if (c->exchange->is_complete)
+        runner_send_complete(l, c);
+}
+
+static void runner_complete(Runner *r)
+{
+    Exchange *x = r->connection->exchange;
+
+    x->is_complete = true;
+    if (x->is_overtaken)
+        runner_send_complete(r->loop, r->connection);
+}
+
 static int runner_begin(ResponseSink *sink, int64_t known_length)
 {
     Runner *r = runner_of(sink);
@@ -75,10 +109,14 @@ static int runner_write(ResponseSink *sink, const char *data, size_t size, bool 
     Exchange *x = c->exchange;
     char prefix[RESPONSE_PREFIX_MAX];
     size_t n_prefix, take;
-    bool has_crlf;
+    bool has_crlf, is_all;
     int r;
 
+    if (x->is_complete)
+        return 0;
     response_frame(&x->response, size, &take, prefix, &n_prefix, &has_crlf);
+    is_all = x->response.framing == BODY_LENGTH && x->response.remaining == 0;
+    last = last || is_all;
     struct iovec iov[] = {{prefix, n_prefix}, {(void *)data, take}, {(void *)"\r\n", has_crlf ? 2 : 0}};
 
     if (!last)
@@ -92,6 +130,8 @@ static int runner_write(ResponseSink *sink, const char *data, size_t size, bool 
         runner_arm(runner);
     r = runner_result(x, r);
     runner_unlock(x);
+    if (r == 0 && is_all)
+        runner_complete(runner);
     return r;
 }
 
@@ -135,14 +175,12 @@ static int runner_wait(ResponseSink *sink)
     return x->is_gone ? SINK_E_GONE : 0;
 }
 
-static int runner_end(ResponseSink *sink)
+/* The last octets, behind what is waiting already. */
+static int runner_end_behind(Exchange *x)
 {
-    Exchange *x = runner_of(sink)->connection->exchange;
     Buffer rest;
     int r;
 
-    if (!x->is_streaming && output_is_simple(&x->output))
-        return response_end(&x->response, output_memory(&x->output));
     buffer_init(&rest);
     r = response_end(&x->response, &rest);
     runner_lock(x);
@@ -150,6 +188,22 @@ static int runner_end(ResponseSink *sink)
         r = output_queue(&x->output, &(struct iovec){buffer_head(&rest), buffer_size(&rest)}, 1);
     runner_unlock(x);
     buffer_deinit(&rest);
+    return r;
+}
+
+static int runner_end(ResponseSink *sink)
+{
+    Exchange *x = runner_of(sink)->connection->exchange;
+    int r;
+
+    if (x->is_complete)
+        return 0;
+    if (!x->is_streaming && output_is_simple(&x->output))
+        r = response_end(&x->response, output_memory(&x->output));
+    else
+        r = runner_end_behind(x);
+    if (r == 0)
+        runner_complete(runner_of(sink));
     return r;
 }
 

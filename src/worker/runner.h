@@ -9,3 +9,7 @@
 /* With the GIL. Afterwards the exchange holds the response (partly sent where it was streamed), status,
  * error. */
 void runner_run(Loop *l, Connection *c, WsgiApp *app);
+
+/* The calling thread has just taken the loop over from the one that runs the application for c: if the response is complete
+ * already, it is not to wait for what the application does after it, in close() for example. */
+void runner_on_overtaken(Loop *l, Connection *c);

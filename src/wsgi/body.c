@@ -20,16 +20,16 @@ static int check_block(PyObject *block)
 }
 
 /* A block of at least one octet. known_length: of the whole body, if this is the first block. */
-static int send_block(Exchange *x, PyObject *block, int64_t known_length, bool last)
+static int send_block(Delivery *x, PyObject *block, int64_t known_length, bool last)
 {
-    if (exchange_begin(x, known_length) < 0)
+    if (delivery_begin(x, known_length) < 0)
         return -1;
-    return exchange_write(x, PyBytes_AS_STRING(block), (size_t)PyBytes_GET_SIZE(block), last);
+    return delivery_write(x, PyBytes_AS_STRING(block), (size_t)PyBytes_GET_SIZE(block), last);
 }
 
-static int finish(Exchange *x)
+static int finish(Delivery *x)
 {
-    return exchange_begin(x, 0) < 0 ? -1 : exchange_end(x);
+    return delivery_begin(x, 0) < 0 ? -1 : delivery_end(x);
 }
 
 /* --- list and tuple --- */
@@ -54,7 +54,7 @@ static Py_ssize_t measure_sequence(PyObject *sequence)
     return total;
 }
 
-static int send_joined(Exchange *x, PyObject *sequence, Py_ssize_t total)
+static int send_joined(Delivery *x, PyObject *sequence, Py_ssize_t total)
 {
     _cleanup_decref_ PyObject *joined = PyBytes_FromStringAndSize(NULL, total);
     char *to;
@@ -71,7 +71,7 @@ static int send_joined(Exchange *x, PyObject *sequence, Py_ssize_t total)
 }
 
 /* While the sink waits, another thread may change the list: so each block is held, and checked again. */
-static int send_in_turn(Exchange *x, PyObject *sequence, Py_ssize_t total)
+static int send_in_turn(Delivery *x, PyObject *sequence, Py_ssize_t total)
 {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); i++) {
         _cleanup_decref_ PyObject *block = Py_NewRef(PySequence_Fast_GET_ITEM(sequence, i));
@@ -81,7 +81,7 @@ static int send_in_turn(Exchange *x, PyObject *sequence, Py_ssize_t total)
             return -1;
         if (PyBytes_GET_SIZE(block) == 0)
             continue;
-        if (x->begun && !exchange_takes_more(x))
+        if (x->begun && !delivery_takes_more(x))
             break;
         if (send_block(x, block, total, last) < 0)
             return -1;
@@ -89,7 +89,7 @@ static int send_in_turn(Exchange *x, PyObject *sequence, Py_ssize_t total)
     return finish(x);
 }
 
-static int send_sequence(Exchange *x, PyObject *sequence)
+static int send_sequence(Delivery *x, PyObject *sequence)
 {
     Py_ssize_t total = measure_sequence(sequence);
     int r = 0;
@@ -105,18 +105,18 @@ static int send_sequence(Exchange *x, PyObject *sequence)
 
 /* --- files --- */
 
-static int send_range(Exchange *x, const FileRange *range)
+static int send_range(Delivery *x, const FileRange *range)
 {
     const Response *response = x->sink->response;
     uint64_t size = range->size;
 
-    if (exchange_begin(x, (int64_t)range->size) < 0)
+    if (delivery_begin(x, (int64_t)range->size) < 0)
         return -1;
     if (response->framing == BODY_LENGTH)
         size = MIN(size, response->remaining);
-    if (size > 0 && exchange_takes_more(x) && exchange_send_file(x, range->fd, range->offset, size) < 0)
+    if (size > 0 && delivery_takes_more(x) && delivery_send_file(x, range->fd, range->offset, size) < 0)
         return -1;
-    return exchange_end(x);
+    return delivery_end(x);
 }
 
 /* --- other iterables --- */
@@ -158,20 +158,20 @@ static PyObject *iterator_of(PyObject *result)
 
 /* One block of an iterable that has n_left more of them (negative: unknown). 1: goes on; 0: no more can be
  * sent; -1. */
-static int send_next(Exchange *x, PyObject *block, Py_ssize_t n_left)
+static int send_next(Delivery *x, PyObject *block, Py_ssize_t n_left)
 {
     if (check_block(block) < 0)
         return -1;
     if (PyBytes_GET_SIZE(block) == 0)
         return 1;
-    if (x->begun && !exchange_takes_more(x))
+    if (x->begun && !delivery_takes_more(x))
         return 0;
     return send_block(x, block, n_left == 0 ? PyBytes_GET_SIZE(block) : -1, n_left == 0) < 0 ? -1 : 1;
 }
 
 /* An octet too many ends the iteration; until it comes, the iterable runs to its end, like any generator
  * expects. */
-static int send_iterable(Body *body, Exchange *x)
+static int send_iterable(Body *body, Delivery *x)
 {
     _cleanup_decref_ PyObject *iterator = iterator_of(body->result);
     Py_ssize_t n_left = iterator ? count_blocks(body->result, iterator) : -2;
@@ -196,7 +196,7 @@ static int send_iterable(Body *body, Exchange *x)
 
 /* --- all kinds --- */
 
-int body_send(Body *body, Exchange *x, const FileTypes *files)
+int body_send(Body *body, Delivery *x, const FileTypes *files)
 {
     PyObject *result = body->result;
     FileRange range;

@@ -4,7 +4,7 @@
 
 #include "wsgi/python.h"
 
-#include "wsgi/exchange.h"
+#include "wsgi/delivery.h"
 #include "wsgi/file-wrapper.h"
 
 typedef struct Body {
@@ -13,7 +13,7 @@ typedef struct Body {
 } Body;
 
 /* Gives the blocks of body->result to the sink and ends the response. 0, or -1 with an exception. */
-int body_send(Body *body, Exchange *x, const FileTypes *files);
+int body_send(Body *body, Delivery *x, const FileTypes *files);
 
 /* Calls close() of the result, if it has one; once, whatever became of body_send(). 0, or -1 with an
  * exception. */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* What the exception of a failed request means. A client that is gone is nothing to report. */
-static int take_failure(const Exchange *x, char **ret_error)
+static int take_failure(const Delivery *x, char **ret_error)
 {
     if (x->gone) {
         PyErr_Clear();
@@ -33,7 +33,7 @@ static void add_close_failure(char **error)
         *error = TAKE_PTR(former);
 }
 
-static int call_application(WsgiApp *app, Slot *slot, Exchange *x, PyObject *environ, char **ret_error)
+static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *environ, char **ret_error)
 {
     PyObject *args[] = {NULL, environ, (PyObject *)slot->start_response};
     _cleanup_decref_ PyObject *result =
@@ -41,7 +41,7 @@ static int call_application(WsgiApp *app, Slot *slot, Exchange *x, PyObject *env
     Body body = {.result = result};
     int r = result ? body_send(&body, x, &app->slots.files) : -1;
 
-    /* Nothing that runs from here on, close() or the finaliser of a local variable, can add to the response. */
+    /* Nothing that runs from here on, close() or a finaliser, can add to the response. */
     start_response_detach(slot->start_response);
     if (r < 0)
         r = take_failure(x, ret_error);
@@ -54,12 +54,12 @@ int wsgi_call(WsgiApp *app, const Request *request, Spool *body, const WsgiPeer 
               char **ret_error)
 {
     PyObject *environ;
-    Exchange x;
+    Delivery x;
     Slot *slot;
     int r;
 
     *ret_error = NULL;
-    exchange_init(&x, sink);
+    delivery_init(&x, sink);
     slot = slot_take(&app->slots, &x, body);
     if (!slot)
         return take_failure(&x, ret_error);

@@ -22,10 +22,10 @@ enum {
     WSGI_E_GONE,      /* the client is gone */
 };
 
-/* With the GIL; releases it only in sink->wait(). body: the whole request body, decoded, or NULL for none;
- * borrowed for the call: wsgi.input, if the application keeps it, reads as empty afterwards. chunked bodies
- * get CONTENT_LENGTH = spool_size(body). Returns 0: sink->end() was called and went well; or WSGI_E_….
- * *ret_error: text with the traceback for the log, to be freed, or NULL where there is nothing to say; an
- * error of close() after a complete response is returned with 0. */
+/* With the GIL; releases it only in sink->wait(), and to write out a line of wsgi.errors. body: the whole request
+ * body, decoded, or NULL for none; borrowed for the call: wsgi.input, if the application keeps it, reads as empty
+ * afterwards. chunked bodies get CONTENT_LENGTH = spool_size(body).
+ * Returns 0: sink->end() was called and went well; or WSGI_E_…. *ret_error: text with the traceback for the log, to
+ * be freed, or NULL where there is nothing to say; an error of close() after a complete response is returned with 0. */
 int wsgi_call(WsgiApp *app, const Request *request, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
               char **ret_error);

@@ -159,7 +159,7 @@ static int start(const char *executable, const char *process_name, char **ret_er
     PyStatus status;
     int r = 0;
 
-    /* Would hide the virtualenv from getpath.py, and point to another version's library more often than not. */
+    /* It would hide the virtualenv from getpath.py. */
     unsetenv("PYTHONHOME");
     PyConfig_InitPythonConfig(&config);
     status = configure(&config, executable, process_name);
@@ -237,7 +237,7 @@ static int keep_sigint(void)
     return module && (former || !is_default) ? 0 : -1;
 }
 
-/* The threading module takes the thread that first imports it for the main one, and waits for that at the end. */
+/* The threading module takes the thread that first imports it for the main one, and waits for it at the end. */
 static int import_threading(void)
 {
     _cleanup_decref_ PyObject *module = PyImport_ImportModule("threading");

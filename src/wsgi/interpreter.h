@@ -12,9 +12,9 @@ typedef struct InterpreterOptions {
 } InterpreterOptions;
 
 /* Every *ret_error here is text for the log, to be freed. 0, or -1 with *ret_error.
- * Afterwards the calling thread holds the GIL; faulthandler is on for SIGABRT, SIGSEGV, SIGBUS, SIGFPE and
- * SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are line-buffered; no signal handler of Python is
- * installed. */
+ * Afterwards the calling thread holds the GIL and is the main one of the threading module; faulthandler is on for
+ * SIGABRT, SIGSEGV, SIGBUS, SIGFPE and SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are line-buffered; no
+ * signal handler of Python is installed, nor will be by an import. PYTHONHOME is taken out of the environment. */
 int interpreter_init(const InterpreterOptions *options, char **ret_error);
 
 /* Around a fork in the thread that holds the GIL: before, then in the parent, and in the child that goes on

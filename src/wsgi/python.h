@@ -34,7 +34,7 @@ static inline PyObject *python_take_exception(void)
     if (!type)
         return NULL;
     PyErr_NormalizeException(&type, &value, &traceback);
-    /* Not only if there is one: the import system takes its own frames off here, not from the exception object. */
+    /* Also if there is none: the import system takes its frames off here, not off the exception object. */
     PyException_SetTraceback(value, traceback ? traceback : Py_None);
     Py_DECREF(type);
     Py_XDECREF(traceback);
@@ -50,8 +50,8 @@ static inline bool python_has_traceback(PyObject *exception)
     return traceback && !Py_IsNone(traceback);
 }
 
-/* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it is asked by,
- * and a new one every time would fill it. */
+/* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it is
+ * asked by, and a new one every time would fill it. */
 static inline PyObject *python_get_attribute(PyObject *object, const char *name)
 {
     _cleanup_decref_ PyObject *string = PyUnicode_InternFromString(name);

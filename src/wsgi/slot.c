@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pool of slots: last given back, first taken, so that a worker with one thread always has the same one. */
+/* The pool of slots: last given back, first taken, so that a worker with one thread always has the same. */
 #include "wsgi/slot.h"
 
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static Slot *slot_new(SlotPool *pool)
     return TAKE_PTR(slot);
 }
 
-Slot *slot_take(SlotPool *pool, Exchange *x, const Spool *body)
+Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body)
 {
     Slot *slot = pool->free;
 

@@ -4,9 +4,9 @@
 
 #include "wsgi/python.h"
 
+#include "wsgi/delivery.h"
 #include "wsgi/environ.h"
 #include "wsgi/errors.h"
-#include "wsgi/exchange.h"
 #include "wsgi/file-wrapper.h"
 #include "wsgi/input.h"
 #include "wsgi/start-response.h"
@@ -14,7 +14,7 @@
 typedef struct Slot {
     struct Slot *next;
     EnvironBase environ;
-    ExchangeCallable *start_response;
+    DeliveryCallable *start_response;
     Input *input;
     Errors *errors;
 } Slot;
@@ -37,7 +37,7 @@ typedef struct SlotPool {
 int slot_pool_init(SlotPool *pool);
 void slot_pool_clear(SlotPool *pool);
 
-/* A slot bound to an exchange and a body (NULL: empty); NULL with an exception. slot_give_back() unbinds it
+/* A slot bound to a delivery and a body (NULL: empty); NULL with an exception. slot_give_back() unbinds it
  * from both and renews what the application has kept. */
-Slot *slot_take(SlotPool *pool, Exchange *x, const Spool *body);
+Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body);
 void slot_give_back(SlotPool *pool, Slot *slot);

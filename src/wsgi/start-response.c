@@ -95,7 +95,7 @@ static void raise_exc_info(PyObject *exc_info)
 }
 
 /* Whether this call may set the head, at all or anew. */
-static int check_order(Exchange *x, PyObject *exc_info)
+static int check_order(Delivery *x, PyObject *exc_info)
 {
     if (!exc_info) {
         if (!x->started)
@@ -130,9 +130,9 @@ static int parse_arguments(PyObject *const *args, size_t n_args, PyObject *names
     return 0;
 }
 
-static Exchange *exchange_of(PyObject *callable, const char *name)
+static Delivery *delivery_of(PyObject *callable, const char *name)
 {
-    Exchange *x = ((ExchangeCallable *)callable)->exchange;
+    Delivery *x = ((DeliveryCallable *)callable)->delivery;
 
     if (!x)
         PyErr_Format(PyExc_RuntimeError, "%s() was called after the end of its request", name);
@@ -142,8 +142,8 @@ static Exchange *exchange_of(PyObject *callable, const char *name)
 static PyObject *start_response_call(PyObject *callable, PyObject *const *args, size_t n_args,
                                      PyObject *names)
 {
-    ExchangeCallable *self = (ExchangeCallable *)callable;
-    Exchange *x = exchange_of(callable, "start_response");
+    DeliveryCallable *self = (DeliveryCallable *)callable;
+    Delivery *x = delivery_of(callable, "start_response");
     PyObject *exc_info;
     Response *response;
 
@@ -163,7 +163,7 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args, 
 
 static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_args, PyObject *names)
 {
-    Exchange *x = exchange_of(callable, "write");
+    Delivery *x = delivery_of(callable, "write");
 
     if (!x)
         return NULL;
@@ -176,20 +176,20 @@ static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_
         return NULL;
     }
     if (PyBytes_GET_SIZE(args[0]) > 0 &&
-        (exchange_begin(x, -1) < 0 ||
-         exchange_write(x, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), false) < 0))
+        (delivery_begin(x, -1) < 0 ||
+         delivery_write(x, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), false) < 0))
         return NULL;
     Py_RETURN_NONE;
 }
 
 static void callable_dealloc(PyObject *object)
 {
-    Py_CLEAR(((ExchangeCallable *)object)->write);
+    Py_CLEAR(((DeliveryCallable *)object)->write);
     python_free_instance(object);
 }
 
 static PyMemberDef callable_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(ExchangeCallable, vectorcall), READONLY, NULL},
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(DeliveryCallable, vectorcall), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -203,7 +203,7 @@ static PyTypeObject *callable_type_new(const char *name)
     };
     PyType_Spec spec = {
         .name = name,
-        .basicsize = sizeof(ExchangeCallable),
+        .basicsize = sizeof(DeliveryCallable),
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE |
                  Py_TPFLAGS_HAVE_VECTORCALL,
         .slots = slots,
@@ -225,21 +225,21 @@ void start_response_types_clear(StartResponseTypes *types)
     Py_CLEAR(types->write);
 }
 
-static ExchangeCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorcall, ExchangeCallable *write)
+static DeliveryCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorcall, DeliveryCallable *write)
 {
-    ExchangeCallable *self = PyObject_New(ExchangeCallable, type);
+    DeliveryCallable *self = PyObject_New(DeliveryCallable, type);
 
     if (!self)
         return NULL;
     self->vectorcall = vectorcall;
-    self->exchange = NULL;
-    self->write = (ExchangeCallable *)Py_XNewRef((PyObject *)write);
+    self->delivery = NULL;
+    self->write = (DeliveryCallable *)Py_XNewRef((PyObject *)write);
     return self;
 }
 
-ExchangeCallable *start_response_new(const StartResponseTypes *types)
+DeliveryCallable *start_response_new(const StartResponseTypes *types)
 {
-    ExchangeCallable *write = callable_new(types->write, write_call, NULL), *self = NULL;
+    DeliveryCallable *write = callable_new(types->write, write_call, NULL), *self = NULL;
 
     if (write)
         self = callable_new(types->start_response, start_response_call, write);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""HTTP/1.1 as a client sees it, RFC 9110 and RFC 9112: framing, persistence, limits, time-outs, clients that misbehave."""
+"""HTTP/1.1 as a client sees it (RFC 9110, RFC 9112): framing, persistence, limits, time-outs, clients that misbehave."""
 import hashlib
 import json
 import os

@@ -27,10 +27,17 @@ def test_child_processes(attempt):
     assert attempt("fork") == 5
 
 
-def test_forked_children_do_not_serve(attempt):
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("trial, expected", [("fork_and_exit", 6), ("fork_and_return", "parent")])
+def test_forked_children_do_not_serve(start_server, threads, trial, expected):
     """Whatever way a child of os.fork() leaves the application, it ends there, and its parent answers, once."""
-    assert attempt("fork_and_exit") == 6
-    assert attempt("fork_and_return") == "parent"
+    site = start_server("inside:app", {"workers_threads": threads})
+    pids = site.pids()
+    with site.connect() as connection:
+        response = connection.request("GET", f"/{trial}")
+        assert (response.status, json.loads(response.body)) == (200, {"value": expected})
+        assert json.loads(connection.request("GET", "/pid").body)["value"] in pids
+    assert site.pids() == pids
 
 
 def test_children_inherit_nothing_of_the_server(attempt):

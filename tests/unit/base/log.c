@@ -314,7 +314,7 @@ static void test_stream(int listener)
     dprintf(stream, "line\n");
     peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     drain(peer);
-    is_string(got, "cgunicorn-blog\n\n4\n1\n0\n0\n0\nline\n");
+    is_string(got, "cgunicorn-blog\n\n4\n1\n0\n0\n0\n\nline\n");
 }
 
 static void test_journal(void)

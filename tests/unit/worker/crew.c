@@ -60,7 +60,8 @@ static void block(void)
     n_inside--;
 }
 
-/* /block waits for the test; /stream sends two pieces and waits between them; all else says "ok". */
+/* /block waits for the test; /stream sends two pieces and waits between them; /late waits when its response is complete; all
+ * else says "ok". */
 int wsgi_call(WsgiApp *app, const Request *q, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
               char **ret_error)
 {
@@ -83,6 +84,8 @@ int wsgi_call(WsgiApp *app, const Request *q, Spool *body, const WsgiPeer *peer,
         r = sink->write(sink, "ok", 2, true);
     if (r == 0)
         r = sink->end(sink);
+    if (span_equal(q->path, SPAN_LITERAL("/late")))
+        block();
     return r == 0 ? 0 : WSGI_E_GONE;
 }
 
@@ -119,9 +122,10 @@ static void rig_start(Rig *g, unsigned n_threads)
 
     snprintf(threads, sizeof threads, "workers.threads=%u", n_threads);
     *g = (Rig){.n_threads = n_threads, .result = -1};
-    is_int(
-        config_parse(NULL, 0, "test", (char *[]){(char *)"app.module=x", threads, NULL}, &g->config, &error),
-        0);
+    is_int(config_parse(NULL, 0, "test",
+                        (char *[]){(char *)"app.module=x", (char *)"workers.count=1", threads, NULL},
+                        &g->config, &error),
+           0);
     is_int(scoreboard_new(1, n_threads, &g->scoreboard), 0);
     is_int(channel_new_pair(g->channel), 0);
     g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -217,16 +221,19 @@ static void test_one_thread(void)
 static void test_several_threads(void)
 {
     enum { N = 4 };
-    int fd[N + 2];
+    int fd[N + 2], other;
     Rig g;
 
     rig_start(&g, N);
+    other = ask(&g, OPTIONS);
+    ok(hears(other, "200 OK"));
     for (int i = 0; i < N + 2; i++)
         fd[i] = ask(&g, GET("/block"));
     for (int i = 0; i < N; i++)
         sem_wait(&entered);
     is_int(most_inside, N);
-    ok(hears(ask(&g, OPTIONS), "200 OK"), "all are busy, the loop goes on");
+    write(other, OPTIONS, strlen(OPTIONS));
+    ok(hears(other, "200 OK"), "all are busy, the loop goes on");
     for (int i = 0; i < N + 2; i++)
         sem_post(&released);
     for (int i = 0; i < N + 2; i++)
@@ -246,6 +253,21 @@ static void test_streaming(void)
     sem_wait(&entered);
     sem_post(&released);
     ok(hears(a, "0\r\n\r\n"));
+    rig_stop(&g);
+}
+
+static void test_work_after_the_response(void)
+{
+    Rig g;
+    int a;
+
+    rig_start(&g, 1);
+    a = ask(&g, GET("/late"));
+    ok(hears(a, "\r\n\r\nok"), "a complete response does not wait for what the application does after it");
+    sem_wait(&entered);
+    sem_post(&released);
+    write(a, OPTIONS, strlen(OPTIONS));
+    ok(hears(a, "200 OK"), "and the connection goes on");
     rig_stop(&g);
 }
 
@@ -306,6 +328,7 @@ int main(void)
     test_one_thread();
     test_several_threads();
     test_streaming();
+    test_work_after_the_response();
     test_drain_finishes_requests();
     test_crowd();
     return tap_done();

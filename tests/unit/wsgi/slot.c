@@ -10,19 +10,19 @@ static ResponseSink sink;
 
 static void test_reuse(void)
 {
-    Exchange x;
+    Delivery x;
     Slot *a, *b;
     PyObject *kept;
 
-    exchange_init(&x, &sink);
+    delivery_init(&x, &sink);
     a = slot_take(&pool, &x, NULL);
     b = slot_take(&pool, &x, NULL);
     ok(a && b && a != b);
-    ok(a->start_response->exchange == &x && a->start_response->write->exchange == &x);
+    ok(a->start_response->delivery == &x && a->start_response->write->delivery == &x);
     ok(a->environ.dict != b->environ.dict);
     slot_give_back(&pool, b);
     slot_give_back(&pool, a);
-    ok(!a->start_response->exchange && !a->input->spool);
+    ok(!a->start_response->delivery && !a->input->spool);
     ok(slot_take(&pool, &x, NULL) == a, "the last one comes first");
 
     kept = (PyObject *)a->start_response;
@@ -37,11 +37,11 @@ static void test_reuse(void)
 
 static void test_kept_write(void)
 {
-    Exchange x;
+    Delivery x;
     Slot *slot;
     PyObject *kept;
 
-    exchange_init(&x, &sink);
+    delivery_init(&x, &sink);
     slot = slot_take(&pool, &x, NULL);
     kept = Py_NewRef((PyObject *)slot->start_response->write);
     slot_give_back(&pool, slot);
@@ -51,11 +51,11 @@ static void test_kept_write(void)
 
 static void test_kept_input(void)
 {
-    Exchange x;
+    Delivery x;
     Slot *slot;
     PyObject *kept, *in_base;
 
-    exchange_init(&x, &sink);
+    delivery_init(&x, &sink);
     slot = slot_take(&pool, &x, NULL);
     kept = (PyObject *)slot->input;
     slot_give_back(&pool, slot);

@@ -2,11 +2,11 @@
 /* From the sink's results to exceptions. */
 #include "harness.h"
 
-#include "wsgi/exchange.h"
+#include "wsgi/delivery.h"
 #include "wsgi/interpreter.h"
 
 static Call c;
-static Exchange x;
+static Delivery x;
 
 /* Whether that exception is current; it is not any more. */
 static bool raised(PyObject *type)
@@ -21,7 +21,7 @@ static void start(void)
 {
     response_reset(&c.sink.response);
     is_int(response_set_status(&c.sink.response, "200 OK", 6), 0);
-    exchange_init(&x, &c.sink.sink);
+    delivery_init(&x, &c.sink.sink);
     x.started = true;
     c.sink.n_writes = 0;
     buffer_clear(&c.sink.events);
@@ -29,8 +29,8 @@ static void start(void)
 
 static void test_not_started(void)
 {
-    exchange_init(&x, &c.sink.sink);
-    is_int(exchange_begin(&x, 0), -1);
+    delivery_init(&x, &c.sink.sink);
+    is_int(delivery_begin(&x, 0), -1);
     ok(raised(PyExc_AssertionError));
     ok(!x.begun);
 }
@@ -38,27 +38,27 @@ static void test_not_started(void)
 static void test_begins_once(void)
 {
     start();
-    is_int(exchange_begin(&x, 3), 0);
-    is_int(exchange_begin(&x, 7), 0);
+    is_int(delivery_begin(&x, 3), 0);
+    is_int(delivery_begin(&x, 7), 0);
     is_int(c.sink.known_length, 3);
-    ok(exchange_takes_more(&x));
-    is_int(exchange_write(&x, "abc", 3, true), 0);
-    ok(!exchange_takes_more(&x));
-    is_int(exchange_end(&x), 0);
+    ok(delivery_takes_more(&x));
+    is_int(delivery_write(&x, "abc", 3, true), 0);
+    ok(!delivery_takes_more(&x));
+    is_int(delivery_end(&x), 0);
 }
 
 static void test_gone_stays(void)
 {
     start();
     c.sink.gone_from = 1;
-    is_int(exchange_begin(&x, -1), 0);
-    is_int(exchange_write(&x, "a", 1, false), -1);
+    is_int(delivery_begin(&x, -1), 0);
+    is_int(delivery_write(&x, "a", 1, false), -1);
     ok(raised(PyExc_BrokenPipeError) && x.gone);
-    is_int(exchange_write(&x, "a", 1, false), -1);
+    is_int(delivery_write(&x, "a", 1, false), -1);
     ok(raised(PyExc_BrokenPipeError));
-    is_int(exchange_send_file(&x, 0, 0, 1), -1);
+    is_int(delivery_send_file(&x, 0, 0, 1), -1);
     ok(raised(PyExc_BrokenPipeError));
-    is_int(exchange_end(&x), -1);
+    is_int(delivery_end(&x), -1);
     ok(raised(PyExc_BrokenPipeError));
     is_int(c.sink.n_writes, 1);
     c.sink.gone_from = 0;
@@ -67,9 +67,9 @@ static void test_gone_stays(void)
 static void test_short(void)
 {
     start();
-    is_int(exchange_begin(&x, 5), 0);
-    is_int(exchange_write(&x, "ab", 2, false), 0);
-    is_int(exchange_end(&x), -1);
+    is_int(delivery_begin(&x, 5), 0);
+    is_int(delivery_write(&x, "ab", 2, false), 0);
+    is_int(delivery_end(&x), -1);
     ok(raised(PyExc_ValueError));
 }
 
@@ -78,8 +78,8 @@ static void test_no_memory(void)
     start();
     c.sink.error = -ENOMEM;
     c.sink.error_from = 1;
-    is_int(exchange_begin(&x, -1), 0);
-    is_int(exchange_write(&x, "a", 1, false), -1);
+    is_int(delivery_begin(&x, -1), 0);
+    is_int(delivery_write(&x, "a", 1, false), -1);
     ok(raised(PyExc_MemoryError));
     c.sink.error_from = 0;
 }

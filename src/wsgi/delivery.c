@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Between Python's exceptions and the sink's results. The GIL is released here and only here: while the sink
  * waits. */
-#include "wsgi/exchange.h"
+#include "wsgi/delivery.h"
 
-void exchange_init(Exchange *x, ResponseSink *sink)
+void delivery_init(Delivery *x, ResponseSink *sink)
 {
-    *x = (Exchange){.sink = sink, .thread = PyThread_get_thread_ident()};
+    *x = (Delivery){.sink = sink, .thread = PyThread_get_thread_ident()};
 }
 
 /* What one of the sink's functions returned. */
-static int take_result(Exchange *x, int r)
+static int take_result(Delivery *x, int r)
 {
     if (r == 0)
         return 0;
@@ -29,7 +29,7 @@ static int take_result(Exchange *x, int r)
     return -1;
 }
 
-static int wait_for_client(Exchange *x)
+static int wait_for_client(Delivery *x)
 {
     int r;
 
@@ -44,7 +44,7 @@ static int wait_for_client(Exchange *x)
     return take_result(x, r);
 }
 
-int exchange_begin(Exchange *x, int64_t known_length)
+int delivery_begin(Delivery *x, int64_t known_length)
 {
     if (x->begun)
         return 0;
@@ -60,21 +60,21 @@ int exchange_begin(Exchange *x, int64_t known_length)
     return 0;
 }
 
-int exchange_write(Exchange *x, const char *data, size_t size, bool last)
+int delivery_write(Delivery *x, const char *data, size_t size, bool last)
 {
     if (wait_for_client(x) < 0)
         return -1;
     return take_result(x, x->sink->write(x->sink, data, size, last));
 }
 
-int exchange_send_file(Exchange *x, int fd, uint64_t offset, uint64_t size)
+int delivery_send_file(Delivery *x, int fd, uint64_t offset, uint64_t size)
 {
     if (wait_for_client(x) < 0)
         return -1;
     return take_result(x, x->sink->send_file(x->sink, fd, offset, size));
 }
 
-int exchange_end(Exchange *x)
+int delivery_end(Delivery *x)
 {
     int r;
 

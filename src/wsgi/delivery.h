@@ -10,29 +10,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct Exchange {
+typedef struct Delivery {
     ResponseSink *sink;
     unsigned long thread; /* that runs the application: the only one that the sink is called from */
     bool started;         /* start_response was called */
     bool begun;           /* the head is final */
     bool waiting;         /* the client is behind: wait before giving more */
     bool gone;            /* the client is; what is raised from then on is a consequence */
-} Exchange;
+} Delivery;
 
-void exchange_init(Exchange *x, ResponseSink *sink);
+void delivery_init(Delivery *x, ResponseSink *sink);
 
 /* All return 0, or -1 with an exception. */
 
 /* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. */
-int exchange_begin(Exchange *x, int64_t known_length);
+int delivery_begin(Delivery *x, int64_t known_length);
 
-/* After exchange_begin(). last: nothing follows for sure. */
-int exchange_write(Exchange *x, const char *data, size_t size, bool last);
-int exchange_send_file(Exchange *x, int fd, uint64_t offset, uint64_t size);
-int exchange_end(Exchange *x);
+/* After delivery_begin(). last: nothing follows for sure. */
+int delivery_write(Delivery *x, const char *data, size_t size, bool last);
+int delivery_send_file(Delivery *x, int fd, uint64_t offset, uint64_t size);
+int delivery_end(Delivery *x);
 
 /* Whether octets given now would go out: after the head, not to HEAD, 204, 304, nor past Content-Length. */
-static inline bool exchange_takes_more(const Exchange *x)
+static inline bool delivery_takes_more(const Delivery *x)
 {
     const Response *r = x->sink->response;
 
