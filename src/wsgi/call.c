@@ -7,6 +7,7 @@
 #include "wsgi/app-state.h"
 #include "wsgi/body.h"
 #include "wsgi/exception.h"
+#include "wsgi/interpreter.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,9 @@ static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *env
         PyObject_Vectorcall(app->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     Body body = {.result = result};
     int r = result ? body_send(&body, x, &app->slots.files) : -1;
+
+    if (r < 0 && interpreter_is_forked_child())
+        interpreter_exit_forked_child();
 
     /* Nothing that runs from here on, close() or a finaliser, can add to the response. */
     start_response_detach(slot->start_response);

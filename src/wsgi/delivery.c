@@ -3,6 +3,8 @@
  * waits. */
 #include "wsgi/delivery.h"
 
+#include "wsgi/interpreter.h"
+
 void delivery_init(Delivery *x, ResponseSink *sink)
 {
     *x = (Delivery){.sink = sink, .thread = PyThread_get_thread_ident()};
@@ -29,10 +31,18 @@ static int take_result(Delivery *x, int r)
     return -1;
 }
 
+/* The client's connection belongs to the process that was called. */
+static void stay_in_process(void)
+{
+    if (interpreter_is_forked_child())
+        interpreter_exit_forked_child();
+}
+
 static int wait_for_client(Delivery *x)
 {
     int r;
 
+    stay_in_process();
     if (x->gone)
         return take_result(x, SINK_E_GONE);
     if (!x->waiting)
@@ -46,6 +56,7 @@ static int wait_for_client(Delivery *x)
 
 int delivery_begin(Delivery *x, int64_t known_length)
 {
+    stay_in_process();
     if (x->begun)
         return 0;
     if (!x->started) {
@@ -78,6 +89,7 @@ int delivery_end(Delivery *x)
 {
     int r;
 
+    stay_in_process();
     if (x->gone)
         return take_result(x, SINK_E_GONE);
     r = x->sink->end(x->sink);

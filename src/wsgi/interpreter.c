@@ -9,12 +9,14 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static PyThreadState *main_thread;
+static bool is_forked_child; /* of a fork that is not the server's own */
 
 const char *interpreter_version(void)
 {
@@ -245,6 +247,11 @@ static int import_threading(void)
     return module ? 0 : -1;
 }
 
+static void on_forked_child(void)
+{
+    is_forked_child = true;
+}
+
 int interpreter_init(const InterpreterOptions *options, char **ret_error)
 {
     _cleanup_free_ char *executable = NULL;
@@ -254,8 +261,11 @@ int interpreter_init(const InterpreterOptions *options, char **ret_error)
         start(executable, options->process_name, ret_error) < 0)
         return -1;
     main_thread = PyThreadState_Get();
-    if (set_up_path(options) < 0 || set_up_stream("stdout") < 0 || set_up_stream("stderr") < 0 ||
-        enable_faulthandler() < 0 || keep_sigint() < 0 || import_threading() < 0) {
+    if (pthread_atfork(NULL, NULL, on_forked_child) != 0)
+        PyErr_NoMemory();
+    if (PyErr_Occurred() || set_up_path(options) < 0 || set_up_stream("stdout") < 0 ||
+        set_up_stream("stderr") < 0 || enable_faulthandler() < 0 || keep_sigint() < 0 ||
+        import_threading() < 0) {
         *ret_error = exception_take_report("cannot set up Python");
         return -1;
     }
@@ -277,6 +287,21 @@ void interpreter_after_fork_parent(void)
 void interpreter_after_fork_child(void)
 {
     PyOS_AfterFork_Child();
+    is_forked_child = false; /* but one of the server's own */
+}
+
+bool interpreter_is_forked_child(void)
+{
+    return is_forked_child;
+}
+
+void interpreter_exit_forked_child(void)
+{
+    if (PyErr_Occurred())
+        PyErr_Print(); /* does not come back from a SystemExit */
+    else
+        PySys_WriteStderr("A process that the application forked left the application: it ends here.\n");
+    Py_Exit(1);
 }
 
 void interpreter_freeze(void)

@@ -23,6 +23,14 @@ void interpreter_before_fork(void);
 void interpreter_after_fork_parent(void);
 void interpreter_after_fork_child(void);
 
+/* A child of os.fork() in the application has a copy of the worker around it: of its connections, its loop, its locks. It may
+ * run on and exit, but must not come back into the server. */
+bool interpreter_is_forked_child(void);
+
+/* Ends such a child: by its SystemExit if that is the current exception, else with status 1 and a line on stderr. With the
+ * GIL. */
+_Noreturn void interpreter_exit_forked_child(void);
+
 /* gc.collect() and gc.freeze(), once, before the first fork. */
 void interpreter_freeze(void);
 
