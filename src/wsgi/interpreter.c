@@ -295,13 +295,49 @@ bool interpreter_is_forked_child(void)
     return is_forked_child;
 }
 
+/* What sys.exit() was given: None, a number, or something to be printed. */
+static int take_exit_status(void)
+{
+    _cleanup_decref_ PyObject *exception = python_take_exception();
+    _cleanup_decref_ PyObject *code = python_get_attribute(exception, "code");
+
+    if (code && Py_IsNone(code))
+        return 0;
+    if (code && PyLong_Check(code))
+        return (int)PyLong_AsLong(code);
+    if (code)
+        PySys_FormatStderr("%S\n", code);
+    return 1;
+}
+
+static void flush_streams(void)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+
+    for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+        PyObject *stream = PySys_GetObject(names[i]); /* borrowed */
+        PyObject *ignored = stream ? PyObject_CallMethod(stream, "flush", NULL) : NULL;
+
+        Py_XDECREF(ignored);
+        PyErr_Clear();
+    }
+}
+
+/* Not by Py_Exit(): what the worker registered with atexit is not for the child to run. */
 void interpreter_exit_forked_child(void)
 {
-    if (PyErr_Occurred())
-        PyErr_Print(); /* does not come back from a SystemExit */
-    else
-        PySys_WriteStderr("A process that the application forked left the application: it ends here.\n");
-    Py_Exit(1);
+    _cleanup_free_ char *text = NULL;
+    int status = 1;
+
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        status = take_exit_status();
+    } else {
+        text = PyErr_Occurred() ? exception_take_text() : NULL;
+        PySys_FormatStderr("A process that the application forked left the application: it ends here.\n%s\n",
+                           text ? text : "");
+    }
+    flush_streams();
+    _exit(status);
 }
 
 void interpreter_freeze(void)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """New code, restart, stop: nothing is lost, and broken code changes nothing."""
 
+import re
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -218,3 +221,24 @@ def test_all_sites_at_once(make_site):
         site.write_app(APP.replace("hello", f"new {number}"))
     sites[0].machine.systemctl("reload", *(site.service for site in sites))
     assert [site.get() for site in sites] == ["new 0\n", "new 1\n"]
+
+
+def served(site):
+    """Requests that the site has answered, by its status line."""
+    return int(re.search(r"(\d+) requests", site.show("StatusText"))[1])
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_wrk_loses_nothing(make_site):
+    """A keep-alive client on a TCP socket, through three reloads and a restart."""
+    site = make_site(ini="[socket]\nlisten = 127.0.0.1:8016\n").start()
+    client = site.machine.popen("wrk", "-t1", "-c32", "-d300", "http://127.0.0.1:8016/", stdout=subprocess.PIPE)
+    try:
+        for verb in ["reload", "reload", "reload", "restart"]:
+            site.systemctl(verb)
+            wait_until(lambda: served(site) > 100, f"requests after {verb}")
+    finally:
+        site.machine.run("pkill", "-INT", "-x", "wrk")
+    report = client.communicate(timeout=DEADLINE)[0]
+    assert int(re.search(r"(\d+) requests in", report)[1]) > 400
+    assert "Socket errors" not in report and "Non-2xx" not in report, report
