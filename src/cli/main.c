@@ -39,7 +39,7 @@ static int help_main(int argc, char **argv)
         if (verbs[i].usage)
             printf("  cgunicorn %-32s %s\n", verbs[i].usage, verbs[i].doc);
     printf("\nA site is " SITES_DIRECTORY
-           "/SITE.ini; start it with systemctl enable --now cgunicorn@SITE.socket.\n"
+           "/SITE.ini\nStart it with: systemctl enable --now cgunicorn@SITE.socket\n"
            "Manuals: cgunicorn(8), cgunicorn.ini(5).\n");
     return EXIT_OK;
 }
