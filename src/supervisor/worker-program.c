@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/pyvenv.h"
 #include "base/sandbox.h"
 #include "ipc/channel.h"
 
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 #define PROGRAM_PREFIX "cgunicorn-worker-"
-#define PYVENV_SIZE_MAX (64 * 1024)
 #define CHANNEL_FD 3
 
 static void closedirp(DIR **d)
@@ -26,65 +26,18 @@ static void closedirp(DIR **d)
         closedir(*d);
 }
 
-/* "3.11.2", "3.11.2.final.0" → "3.11" */
-static int copy_minor(const char *value, char ret_version[static PYTHON_VERSION_MAX])
-{
-    size_t major = strspn(value, "0123456789");
-    size_t minor = value[major] == '.' ? strspn(value + major + 1, "0123456789") : 0;
-    size_t n = major + 1 + minor;
-
-    if (major == 0 || minor == 0 || n >= PYTHON_VERSION_MAX)
-        return -EINVAL;
-    memcpy(ret_version, value, n);
-    ret_version[n] = '\0';
-    return 0;
-}
-
-/* Lines of "key = value", keys without regard to case: what site.py in CPython reads. */
-int worker_program_parse_pyvenv(const char *text, char ret_version[static PYTHON_VERSION_MAX])
-{
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        size_t n;
-
-        line += strspn(line, "\n\r \t");
-        n = strcspn(line, "= \t\r\n");
-        if (!(n == 7 && strncasecmp(line, "version", n) == 0) &&
-            !(n == 12 && strncasecmp(line, "version_info", n) == 0))
-            continue;
-        line += n + strspn(line + n, " \t");
-        if (*line == '=')
-            return copy_minor(line + 1 + strspn(line + 1, " \t"), ret_version);
-    }
-    return -EINVAL;
-}
-
-/* The negative errno of the read is the result; *ret is NULL then. */
-static int read_pyvenv(const char *path, char **ret)
-{
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t size;
-
-    *ret = NULL;
-    if (fd < 0)
-        return -errno;
-    return fd_read_all(fd, PYVENV_SIZE_MAX, ret, &size);
-}
-
-static int virtualenv_version(const char *virtualenv, char ret_version[static PYTHON_VERSION_MAX],
+static int virtualenv_version(const char *virtualenv, char ret_version[static PYVENV_VERSION_MAX],
                               char **ret_error)
 {
-    _cleanup_free_ char *path = NULL, *text = NULL;
-    int r;
+    int r = pyvenv_read(virtualenv, ret_version);
 
-    if (asprintf(&path, "%s/pyvenv.cfg", virtualenv) < 0)
-        return -ENOMEM;
-    r = read_pyvenv(path, &text);
-    if (r < 0)
-        r = asprintf(ret_error, "app.virtualenv: %s: %s%s", path, strerror(-r), sandbox_hint(path));
-    else if (worker_program_parse_pyvenv(text, ret_version) < 0)
-        r = asprintf(ret_error, "app.virtualenv: %s names no Python version", path);
+    if (r == 0 || r == -ENOMEM)
+        return r;
+    if (r == PYVENV_E_NO_VERSION)
+        r = asprintf(ret_error, "app.virtualenv: %s/pyvenv.cfg names no Python version", virtualenv);
     else
-        return 0;
+        r = asprintf(ret_error, "app.virtualenv: %s/pyvenv.cfg: %s%s", virtualenv, strerror(-r),
+                     sandbox_hint(virtualenv));
     return r < 0 ? -ENOMEM : WORKER_PROGRAM_E_NONE;
 }
 
@@ -132,7 +85,7 @@ static int explain_absence(const char *directory, const char *virtualenv, const 
 int worker_program_find(const char *virtualenv, char **ret_path, char **ret_error)
 {
     const char *directory = secure_getenv("CGUNICORN_LIBEXECDIR");
-    char version[PYTHON_VERSION_MAX] = PYTHON_MINOR;
+    char version[PYVENV_VERSION_MAX] = PYTHON_MINOR;
     _cleanup_free_ char *path = NULL;
 
     if (!directory)

@@ -14,11 +14,6 @@
  * WORKER_PROGRAM_E_NONE. */
 int worker_program_find(const char *virtualenv, char **ret_path, char **ret_error);
 
-/* The Python version ("3.11") in the text of a pyvenv.cfg, which both venv ("version") and virtualenv
- * ("version_info") write. 0, or -EINVAL where there is none. */
-#define PYTHON_VERSION_MAX 16
-int worker_program_parse_pyvenv(const char *text, char ret_version[static PYTHON_VERSION_MAX]);
-
 /* fork() and exec: the child's only descriptors are 0 (null), 1, 2 and 3 (its end of the channel); it has a
  * process group of its own, so that the terminal's ^C reaches the supervisor alone, and nothing in its
  * environment that speaks of systemd's protocols. The caller owns *ret_channel and reaps *ret_pid. 0 or

@@ -5,9 +5,9 @@
 
 #include "wsgi/interpreter.h"
 
+#include "base/pyvenv.h"
 #include "wsgi/exception.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,48 +25,6 @@ const char *interpreter_version(void)
 
 /* --- the virtualenv, before anything is started --- */
 
-/* The value of a line "key = value" of pyvenv.cfg, its end cut off; or NULL. */
-static char *match_key(char *line, const char *key)
-{
-    size_t n = strlen(key);
-
-    line += strspn(line, " \t");
-    if (strncmp(line, key, n) != 0)
-        return NULL;
-    line += n + strspn(line + n, " \t");
-    if (*line != '=')
-        return NULL;
-    line += 1 + strspn(line + 1, " \t");
-    line[strcspn(line, " \t\r\n")] = '\0';
-    return line;
-}
-
-/* The Python version that a virtualenv says it was made for: `version` of the venv module, `version_info` of
- * others. An empty string if it doesn't say. The caller frees it; NULL: no memory. */
-static char *read_version(FILE *file)
-{
-    _cleanup_free_ char *line = NULL;
-    size_t capacity = 0;
-
-    while (getline(&line, &capacity, file) > 0) {
-        char *version = match_key(line, "version");
-
-        if (!version)
-            version = match_key(line, "version_info");
-        if (version)
-            return strdup(version);
-    }
-    return strdup("");
-}
-
-/* "3.11.2" and "3.11" have the minor version 3.11, "3.1" and "3.110" have not. */
-static bool has_minor(const char *version, const char *minor)
-{
-    size_t n = strlen(minor);
-
-    return strncmp(version, minor, n) == 0 && !isdigit((unsigned char)version[n]);
-}
-
 /* All return 0, or -1 with *ret_error. */
 __attribute__((__format__(__printf__, 2, 3))) static int fail(char **ret_error, const char *format, ...)
 {
@@ -79,39 +37,23 @@ __attribute__((__format__(__printf__, 2, 3))) static int fail(char **ret_error, 
     return -1;
 }
 
-static int check_version(const char *virtualenv, const char *version, char **ret_error)
-{
-    size_t minor = strcspn(version, ".");
-
-    if (version[0] == '\0' || has_minor(version, PYTHON_MINOR))
-        return 0;
-    if (version[minor])
-        minor += 1 + strspn(version + minor + 1, "0123456789");
-    return fail(
-        ret_error,
-        "virtualenv %s was made for Python %.*s, this worker embeds %s: make it anew with "
-        "`python%s -m venv --clear %s` and install the packages again, or install cgunicorn for Python %.*s",
-        virtualenv, (int)minor, version, PYTHON_MINOR, PYTHON_MINOR, virtualenv, (int)minor, version);
-}
-
 static int check_virtualenv(const char *virtualenv, char **ret_error)
 {
-    _cleanup_free_ char *path = NULL, *version = NULL;
-    FILE *file;
+    char version[PYVENV_VERSION_MAX];
+    int r = pyvenv_read(virtualenv, version);
 
-    if (asprintf(&path, "%s/pyvenv.cfg", virtualenv) < 0)
-        return fail(ret_error, "out of memory");
-    file = fopen(path, "re");
-    if (!file && errno == ENOENT)
+    if (r == PYVENV_E_NO_VERSION || (r == 0 && strcmp(version, PYTHON_MINOR) == 0))
+        return 0;
+    if (r == -ENOENT)
         return fail(ret_error, "virtualenv %s: there is no pyvenv.cfg in it, so it is not a virtualenv",
                     virtualenv);
-    if (!file)
-        return fail(ret_error, "virtualenv %s: cannot read pyvenv.cfg: %s", virtualenv, strerror(errno));
-    version = read_version(file);
-    fclose(file);
-    if (!version)
-        return fail(ret_error, "out of memory");
-    return check_version(virtualenv, version, ret_error);
+    if (r < 0)
+        return fail(ret_error, "virtualenv %s: cannot read pyvenv.cfg: %s", virtualenv, strerror(-r));
+    return fail(
+        ret_error,
+        "virtualenv %s was made for Python %s, this worker embeds %s: make it anew with "
+        "`python%s -m venv --clear %s` and install the packages again, or install cgunicorn for Python %s",
+        virtualenv, version, PYTHON_MINOR, PYTHON_MINOR, virtualenv, version);
 }
 
 /* What sys.executable will be; from it getpath.py finds pyvenv.cfg and the packages. The caller frees it. */

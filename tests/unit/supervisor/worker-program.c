@@ -35,38 +35,6 @@ static void drop(const char *name)
     (void)remove(path);
 }
 
-static void test_pyvenv(void)
-{
-    static const struct {
-        const char *text;
-        const char *version; /* NULL: none */
-    } cases[] = {
-        {"home = /usr/bin\nversion = 3.11.2\n", "3.11"},
-        {"version=3.13.0", "3.13"},
-        {"home = /usr/bin\r\nVersion = 3.12.1\r\n", "3.12"},
-        {"implementation = CPython\nversion_info = 3.11.2.final.0\n", "3.11"},
-        {"version_info = 3.14\n", "3.14"},
-        {"  version\t=\t3.9\n", "3.9"},
-        {"prompt = version = 2.7\nversion = 3.11.0\n", "3.11"},
-        {"", NULL},
-        {"home = /usr/bin\n", NULL},
-        {"version = three\n", NULL},
-        {"version = 3\n", NULL},
-        {"version = 3.\n", NULL},
-        {"version\n", NULL},
-        {"versions = 3.11\n", NULL},
-        {"version = 3.1111111111111111111\n", NULL},
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-        char version[PYTHON_VERSION_MAX] = "untouched";
-        int r = worker_program_parse_pyvenv(cases[i].text, version);
-
-        is_int(r, cases[i].version ? 0 : -EINVAL);
-        is_string(version, cases[i].version ? cases[i].version : "untouched");
-    }
-}
-
 /* What worker_program_find() says of `directory` as a virtualenv. */
 static int find(char **ret_path, char **ret_error)
 {
@@ -108,7 +76,6 @@ int main(void)
 {
     if (!mkdtemp(directory) || setenv("CGUNICORN_LIBEXECDIR", directory, 1) < 0)
         return 99;
-    test_pyvenv();
     test_find();
     test_find_without_virtualenv();
     drop("pyvenv.cfg");

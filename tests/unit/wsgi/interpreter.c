@@ -177,7 +177,7 @@ static void test_bad_virtualenvs(void)
             "was made for Python 3.2, this worker embeds " PYTHON_MINOR ": ");
     refuses("version_info=3.99.0.final.0", "was made for Python 3.99, ");
     refuses("version = " PYTHON_MINOR "5.1\n", "was made for Python " PYTHON_MINOR "5, ");
-    refuses("version = 4\n", "was made for Python 4, ");
+    refuses("version = 4.0\n", "was made for Python 4.0, ");
     refuses("version = " PYTHON_MINOR ".1\n", "/bad/bin/python3: No such file or directory");
     refuses("version_info = " PYTHON_MINOR "\n", "/bad/bin/python3: No such file or directory");
     refuses("versions = 3.2\nhome = x", "/bad/bin/python3: No such file or directory");
