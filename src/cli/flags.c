@@ -99,10 +99,20 @@ static int absolute_path(const char *path, char **ret)
     return asprintf(ret, strcmp(path, ".") == 0 ? "%s" : "%s/%s", directory, path) < 0 ? -ENOMEM : 0;
 }
 
+/* IPv4 where the name has such an address, as gunicorn does: "localhost" is the same on all machines then. */
+static int look_up(const char *host, struct addrinfo **ret)
+{
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+
+    if (getaddrinfo(host, NULL, &hints, ret) == 0)
+        return 0;
+    hints.ai_family = AF_UNSPEC;
+    return getaddrinfo(host, NULL, &hints, ret) == 0 ? 0 : -EINVAL;
+}
+
 /* "localhost:8000" → "127.0.0.1:8000": the configuration knows numbers alone, as systemd.socket(5) does. */
 static int resolve(const char *address, const char *colon, char **ret)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     _cleanup_free_ char *host = strndup(address, (size_t)(colon - address));
     char number[64];
     struct addrinfo *found;
@@ -110,8 +120,9 @@ static int resolve(const char *address, const char *colon, char **ret)
 
     if (!host)
         return -ENOMEM;
-    if (getaddrinfo(host, NULL, &hints, &found) != 0)
-        return -EINVAL;
+    r = look_up(host, &found);
+    if (r < 0)
+        return r;
     r = getnameinfo(found->ai_addr, found->ai_addrlen, number, sizeof(number), NULL, 0, NI_NUMERICHOST);
     if (r == 0)
         r = asprintf(ret, found->ai_family == AF_INET6 ? "[%s]%s" : "%s%s", number, colon) < 0 ? -ENOMEM : 0;
