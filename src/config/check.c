@@ -4,6 +4,7 @@
 
 #include "base/access-format.h"
 #include "base/parse.h"
+#include "base/proxy-headers.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -92,6 +93,16 @@ static const char *check_trusted(const char *item, Span *ret_bad)
         return NULL;
     return "is no peer; write addresses (10.0.0.1), networks (10.0.0.0/8) or unix, and 0.0.0.0/0 ::/0 for "
            "all";
+}
+
+static const char *check_proxy_header(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (proxy_header_from_name(item) > 0)
+        return NULL;
+    return "is no such field; there are x-forwarded-for, x-forwarded-proto, x-forwarded-host, "
+           "x-forwarded-port, "
+           "x-forwarded-prefix and forwarded";
 }
 
 static const char *check_access(const char *item, Span *ret_bad)
@@ -190,6 +201,7 @@ static const struct {
     {offsetof(Config, app_module), check_module},
     {offsetof(Config, app_environment), check_environment},
     {offsetof(Config, proxy_trusted), check_trusted},
+    {offsetof(Config, proxy_headers), check_proxy_header},
     {offsetof(Config, log_access), check_access},
     {offsetof(Config, log_access_format), check_access_format},
     {offsetof(Config, service_user), check_user},

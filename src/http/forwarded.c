@@ -1,126 +1,57 @@
 /* SPDX-License-Identifier: MIT */
-/* Whom to believe about a client: each proxy appends the address that it saw, so X-Forwarded-For is read from
- * the right for as long as trusted proxies wrote it. The Forwarded field (RFC 7239) is not read. */
+/* Whom to believe about a client: each proxy appends what it saw, so X-Forwarded-For and Forwarded are read from
+ * the right for as long as trusted proxies wrote them. The other fields are the nearest proxy's, which must not
+ * say two things. */
 #include "http/forwarded.h"
 
 #include "http/syntax.h"
+#include "http/target.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 
-/* An IPv4 address is kept as its IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2). */
-typedef struct Network {
-    struct in6_addr address;
-    unsigned prefix_length;
-} Network;
-
-struct TrustedProxies {
-    bool unix_peers;
-    size_t n_networks;
-    Network networks[];
-};
-
 /* The hop was a trusted proxy: the one before it stands further left. */
 #define GO_ON 1
 
-#define IPV4_PREFIX 96 /* bits of an IPv4-mapped address before the IPv4 address */
+/* What can be said of a request. Spans are borrowed from its fields, with data NULL where it was not said. */
+typedef enum Part {
+    PART_ADDRESS,
+    PART_PROTO,
+    PART_HOST,
+    N_FORWARDED_PARTS, /* Forwarded can say those above */
+    PART_PORT = N_FORWARDED_PARTS,
+    PART_PREFIX,
+    N_PARTS,
+} Part;
 
-/* Whether it is an address without port and zone. */
-static bool parse_address(Span s, struct in6_addr *ret)
+/* --- what a part may look like --- */
+
+static bool is_proto(Span s)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct in_addr v4;
-
-    if (s.size == 0 || s.size >= sizeof(text))
-        return false;
-    *(char *)mempcpy(text, s.data, s.size) = '\0';
-    if (inet_pton(AF_INET6, text, ret) == 1)
-        return true;
-    if (inet_pton(AF_INET, text, &v4) != 1)
-        return false;
-    *ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-    memcpy(&ret->s6_addr[12], &v4, sizeof(v4));
-    return true;
+    return span_equal_nocase(s, SPAN_LITERAL("https")) || span_equal_nocase(s, SPAN_LITERAL("http"));
 }
 
-static bool parse_network(const char *word, Network *ret)
+static bool is_port(Span s)
 {
-    const char *slash = strchrnul(word, '/');
-    Span address = {word, (size_t)(slash - word)};
-    unsigned base = memchr(word, ':', address.size) ? 0 : IPV4_PREFIX;
-    unsigned length = 0;
+    unsigned port = 0;
 
-    if (!parse_address(address, &ret->address))
+    if (s.size == 0 || s.size > 5 || s.data[0] == '0')
         return false;
-    ret->prefix_length = 128;
-    if (!*slash)
-        return true;
-    for (const char *p = slash + 1; *p; p++) {
-        length = length * 10 + (unsigned)(*p - '0');
-        if (!octet_is_digit(*p) || base + length > 128)
+    for (size_t i = 0; i < s.size; i++) {
+        if (!octet_is_digit(s.data[i]))
             return false;
+        port = port * 10 + (unsigned)(s.data[i] - '0');
     }
-    ret->prefix_length = base + length;
-    return slash[1] != '\0';
+    return port <= 65535;
 }
 
-int trusted_proxies_new(char *const *words, TrustedProxies **ret, const char **ret_bad)
+/* Applications put it in front of the links that they make, where "//" would name another host. */
+static bool is_prefix(Span s)
 {
-    _cleanup_(trusted_proxies_freep) TrustedProxies *t = NULL;
-    size_t n = 0;
-
-    while (words && words[n])
-        n++;
-    t = calloc(1, sizeof(*t) + n * sizeof(t->networks[0]));
-    if (!t)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(words[i], "unix") == 0) {
-            t->unix_peers = true;
-        } else if (!parse_network(words[i], &t->networks[t->n_networks++])) {
-            if (ret_bad)
-                *ret_bad = words[i];
-            return -EINVAL;
-        }
-    }
-    *ret = TAKE_PTR(t);
-    return 0;
-}
-
-TrustedProxies *trusted_proxies_free(TrustedProxies *t)
-{
-    free(t);
-    return NULL;
-}
-
-static bool network_contains(const Network *n, const struct in6_addr *address)
-{
-    unsigned whole = n->prefix_length / 8, rest = n->prefix_length % 8;
-
-    if (memcmp(&n->address, address, whole) != 0)
+    if (s.size == 0 || s.data[0] != '/' || (s.size > 1 && s.data[1] == '/'))
         return false;
-    return rest == 0 || ((n->address.s6_addr[whole] ^ address->s6_addr[whole]) >> (8 - rest)) == 0;
-}
-
-static bool is_trusted(const TrustedProxies *t, const struct in6_addr *address)
-{
-    for (size_t i = 0; i < t->n_networks; i++)
-        if (network_contains(&t->networks[i], address))
-            return true;
-    return false;
-}
-
-static bool peer_is_trusted(const TrustedProxies *t, Span peer)
-{
-    const char *zone = peer.size > 0 ? memchr(peer.data, '%', peer.size) : NULL;
-    struct in6_addr address;
-
-    if (peer.size == 0)
-        return t->unix_peers;
-    if (zone)
-        peer.size = (size_t)(zone - peer.data);
-    return parse_address(peer, &address) && is_trusted(t, &address);
+    return octets_end(s.data, 0, s.size, OCTET_TARGET) == s.size && !memchr(s.data, '?', s.size);
 }
 
 static bool is_port_suffix(Span s)
@@ -132,6 +63,14 @@ static bool is_port_suffix(Span s)
             return false;
     return true;
 }
+
+/* A name or a port that a proxy made up. RFC 7239 §6.3 allows fewer octets; nothing is done with them. */
+static bool is_obfuscated(Span s)
+{
+    return s.size > 1 && s.data[0] == '_' && span_is_token(s);
+}
+
+/* --- hops --- */
 
 /* "192.0.2.1", "2001:db8::1", "[2001:db8::1]", or one with a port, which some proxies add. s is not empty. */
 static bool strip_port(Span s, Span *ret)
@@ -150,91 +89,284 @@ static bool strip_port(Span s, Span *ret)
     return n == s.size || (n < s.size && is_port_suffix((Span){s.data + n, s.size - n}));
 }
 
-/* Looks at one element of X-Forwarded-For: 0 and *ret_address, GO_ON, or 400. */
-static int read_hop(const TrustedProxies *t, Span element, Span *ret_address)
+/* Looks at one element of X-Forwarded-For: 0 and said[PART_ADDRESS], GO_ON, or 400. */
+static int read_address(const TrustedProxies *t, Span element, Span said[])
 {
     struct in6_addr address;
     Span text;
 
-    if (element.size == 0)
-        return GO_ON; /* RFC 9110 §5.6.1.2 */
-    if (t->unix_peers && span_equal(element, SPAN_LITERAL("unix:")))
+    if (trusted_proxies_contain_peer(t, (Span){"", 0}) && span_equal(element, SPAN_LITERAL("unix:")))
         return GO_ON; /* nginx's name for the client of its own Unix socket */
     if (span_equal_nocase(element, SPAN_LITERAL("unknown")))
         return 0; /* the proxy would not say: the last hop that is known stays */
-    if (!strip_port(element, &text) || !parse_address(text, &address))
+    if (!strip_port(element, &text) || !trusted_proxies_parse_address(text, &address))
         return 400;
-    *ret_address = text;
-    return is_trusted(t, &address) ? GO_ON : 0;
+    said[PART_ADDRESS] = text;
+    return trusted_proxies_contain(t, &address) ? GO_ON : 0;
 }
 
-/* Reads the elements of one line from the right. */
-static int read_hops(const TrustedProxies *t, Span line, Span *ret_address)
+/* The node of for=, RFC 7239 §6. As above, but IPv6 only in brackets, and names or ports may be made up. */
+static int read_node(const TrustedProxies *t, Span node, Span said[])
+{
+    const char *bracket = node.size > 0 && node.data[0] == '[' ? memchr(node.data, ']', node.size) : NULL;
+    const char *from = bracket ? bracket : node.data;
+    const char *colon = memchr(from, ':', node.size - (size_t)(from - node.data));
+    Span name = {node.data, colon ? (size_t)(colon - node.data) : node.size};
+    Span port = {node.data + name.size, node.size - name.size};
+
+    if (port.size > 0 && !is_port_suffix(port) && !is_obfuscated((Span){port.data + 1, port.size - 1}))
+        return 400;
+    if (is_obfuscated(name) || span_equal_nocase(name, SPAN_LITERAL("unknown")))
+        return 0;
+    return name.size > 0 ? read_address(t, name, said) : 400;
+}
+
+/* Takes token "=" ( token / quoted-string ) and the ';' behind it off the element. */
+static bool pair_next(Span *element, Span *ret_name, Span *ret_value)
+{
+    const char *data = element->data;
+    size_t size = element->size, i = octets_end(data, 0, size, OCTET_TOKEN), start = i + 1;
+
+    if (i == 0 || start >= size || data[i] != '=')
+        return false;
+    *ret_name = (Span){data, i};
+    if (data[start] == '"') {
+        for (i = ++start; i < size && data[i] != '"'; i++)
+            i += data[i] == '\\';
+        if (i >= size)
+            return false;
+        *ret_value = (Span){data + start, i++ - start};
+    } else {
+        i = octets_end(data, start, size, OCTET_TOKEN);
+        if (i == start)
+            return false;
+        *ret_value = (Span){data + start, i - start};
+    }
+    *element = span_trim((Span){data + i, size - i});
+    if (element->size == 0)
+        return true;
+    if (element->data[0] != ';')
+        return false;
+    *element = span_trim((Span){element->data + 1, element->size - 1});
+    return true;
+}
+
+/* A forwarded-element, in which no parameter may occur twice (RFC 7239 §4). by= and those that are not known
+ * count for nothing. Octets that quoted-pairs are for are malformed in all three. */
+static bool split_element(Span element, Span ret[])
+{
+    static const Span names[] = {
+        [PART_ADDRESS] = SPAN_LITERAL("for"),
+        [PART_PROTO] = SPAN_LITERAL("proto"),
+        [PART_HOST] = SPAN_LITERAL("host"),
+    };
+    Span name, value;
+
+    while (element.size > 0) {
+        if (element.data[0] == ';') {
+            element = span_trim((Span){element.data + 1, element.size - 1});
+            continue;
+        }
+        if (!pair_next(&element, &name, &value))
+            return false;
+        for (Part p = 0; p < N_FORWARDED_PARTS; p++) {
+            if (!token_is(name, names[p]))
+                continue;
+            if (ret[p].data)
+                return false;
+            ret[p] = value;
+        }
+    }
+    return true;
+}
+
+/* One element of Forwarded. Of the scheme and the host, what the proxy next to the client says counts. */
+static int read_element(const TrustedProxies *t, Span element, Span said[])
+{
+    Span parts[N_FORWARDED_PARTS] = {0};
+
+    if (!split_element(element, parts) || (parts[PART_PROTO].data && !is_proto(parts[PART_PROTO])) ||
+        (parts[PART_HOST].data && !target_authority_is_valid(parts[PART_HOST])))
+        return 400;
+    if (parts[PART_PROTO].data)
+        said[PART_PROTO] = parts[PART_PROTO];
+    if (parts[PART_HOST].data)
+        said[PART_HOST] = parts[PART_HOST];
+    return parts[PART_ADDRESS].data ? read_node(t, parts[PART_ADDRESS], said) : 0;
+}
+
+typedef int (*HopReader)(const TrustedProxies *t, Span element, Span said[]);
+
+static bool is_escaped(Span line, size_t i)
+{
+    size_t start = i;
+
+    while (start > 0 && line.data[start - 1] == '\\')
+        start--;
+    return (i - start) % 2 == 1;
+}
+
+/* Where the last element begins. Quoted-strings are passed over from their ends too, so that nothing that a
+ * client wrote on the left can join the elements that proxies appended. */
+static size_t last_element(Span line)
+{
+    bool is_quoted = false;
+    size_t i = line.size;
+
+    while (i > 0 && (is_quoted || line.data[i - 1] != ',')) {
+        i--;
+        if (line.data[i] == '"' && !is_escaped(line, i))
+            is_quoted = !is_quoted;
+    }
+    return i;
+}
+
+/* Reads the elements of one line from the right. Empty ones are none (RFC 9110 §5.6.1.2). */
+static int read_line(const TrustedProxies *t, Span line, HopReader read, Span said[])
 {
     for (;;) {
-        const char *comma = line.size > 0 ? memrchr(line.data, ',', line.size) : NULL;
-        size_t start = comma ? (size_t)(comma - line.data) + 1 : 0;
-        int r = read_hop(t, span_trim((Span){line.data + start, line.size - start}), ret_address);
+        size_t start = last_element(line);
+        Span element = span_trim((Span){line.data + start, line.size - start});
+        int r = element.size > 0 ? read(t, element, said) : GO_ON;
 
-        if (r != GO_ON || !comma)
+        if (r != GO_ON || start == 0)
             return r;
         line.size = start - 1;
     }
 }
 
-static int resolve_address(const TrustedProxies *t, const Request *r, Span *ret)
+static int read_hops(const TrustedProxies *t, const Request *r, Span name, HopReader read, Span said[])
 {
     for (size_t i = r->n_fields; i-- > 0;) {
-        int status;
+        int status = token_is(r->fields[i].name, name) ? read_line(t, r->fields[i].value, read, said) : GO_ON;
 
-        if (!TOKEN_IS(r->fields[i].name, "x-forwarded-for"))
-            continue;
-        status = read_hops(t, r->fields[i].value, ret);
         if (status != GO_ON)
             return status;
     }
     return 0;
 }
 
-/* Several proxies may each have said it, but only the same. */
-static int resolve_scheme(const Request *r, bool *ret_https)
+/* --- what the nearest proxy says --- */
+
+typedef struct Kind {
+    ProxyHeader header;
+    Part part;
+    Span name;
+    bool (*is_valid)(Span s);
+    bool (*is_same)(Span a, Span b);
+    const char *malformed, *contradictory;
+} Kind;
+
+static const Kind kinds[] = {
+    {PROXY_X_FORWARDED_PROTO, PART_PROTO, SPAN_LITERAL("x-forwarded-proto"), is_proto, span_equal_nocase,
+     "malformed X-Forwarded-Proto", "contradictory X-Forwarded-Proto"},
+    {PROXY_X_FORWARDED_HOST, PART_HOST, SPAN_LITERAL("x-forwarded-host"), target_authority_is_valid,
+     span_equal_nocase, "malformed X-Forwarded-Host", "contradictory X-Forwarded-Host"},
+    {PROXY_X_FORWARDED_PORT, PART_PORT, SPAN_LITERAL("x-forwarded-port"), is_port, span_equal,
+     "malformed X-Forwarded-Port", "contradictory X-Forwarded-Port"},
+    {PROXY_X_FORWARDED_PREFIX, PART_PREFIX, SPAN_LITERAL("x-forwarded-prefix"), is_prefix, span_equal,
+     "malformed X-Forwarded-Prefix", "contradictory X-Forwarded-Prefix"},
+};
+
+static int refuse(Request *r, const char *reason)
 {
-    bool http = false, https = false;
+    r->reason = reason;
+    return 400;
+}
 
+/* Several proxies may each have said it, but only the same. */
+static int read_kind(Request *r, const Kind *k, Span *said)
+{
     for (size_t i = 0; i < r->n_fields; i++) {
-        Span list = r->fields[i].value, scheme;
+        Span list = r->fields[i].value, value;
 
-        if (!TOKEN_IS(r->fields[i].name, "x-forwarded-proto"))
+        if (!token_is(r->fields[i].name, k->name))
             continue;
-        while (list_next(&list, &scheme)) {
-            if (span_equal_nocase(scheme, SPAN_LITERAL("https")))
-                https = true;
-            else if (span_equal_nocase(scheme, SPAN_LITERAL("http")))
-                http = true;
-            else
-                return 400;
+        while (list_next(&list, &value)) {
+            if (!k->is_valid(value))
+                return refuse(r, k->malformed);
+            if (said->data && !k->is_same(*said, value))
+                return refuse(r, k->contradictory);
+            *said = value;
         }
     }
-    *ret_https = https;
-    return http && https ? 400 : 0;
+    return 0;
+}
+
+/* --- all together --- */
+
+static bool is_same_address(Span a, Span b)
+{
+    struct in6_addr x, y;
+
+    return trusted_proxies_parse_address(a, &x) && trusted_proxies_parse_address(b, &y) &&
+           memcmp(&x, &y, sizeof(x)) == 0;
+}
+
+/* Adds what Forwarded says to what the other fields do. */
+static int merge(Request *r, Span said[], const Span forwarded[])
+{
+    for (Part p = 0; p < N_FORWARDED_PARTS; p++) {
+        bool (*is_same)(Span, Span) = p == PART_ADDRESS ? is_same_address : span_equal_nocase;
+
+        if (!said[p].data)
+            said[p] = forwarded[p];
+        else if (forwarded[p].data && !is_same(said[p], forwarded[p]))
+            return refuse(r, "Forwarded contradicts X-Forwarded-*");
+    }
+    return 0;
 }
 
 static bool has_forwarded_fields(const Request *r)
 {
-    for (size_t i = 0; i < r->n_fields; i++)
-        if (TOKEN_IS(r->fields[i].name, "x-forwarded-for") ||
-            TOKEN_IS(r->fields[i].name, "x-forwarded-proto"))
+    static const Span prefix = SPAN_LITERAL("x-forwarded-");
+
+    for (size_t i = 0; i < r->n_fields; i++) {
+        Span name = r->fields[i].name;
+
+        if (TOKEN_IS(name, "forwarded") ||
+            (name.size > prefix.size && token_is((Span){name.data, prefix.size}, prefix)))
             return true;
+    }
     return false;
 }
 
-int forwarded_resolve(const TrustedProxies *t, Span peer, const Request *r, Forwarded *ret)
+static int read_fields(const TrustedProxies *t, unsigned believed, Request *r, Span said[])
 {
+    Span forwarded[N_FORWARDED_PARTS] = {0};
+
+    for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
+        if (believed & kinds[i].header && read_kind(r, &kinds[i], &said[kinds[i].part]) != 0)
+            return 400;
+    if (believed & PROXY_X_FORWARDED_FOR &&
+        read_hops(t, r, SPAN_LITERAL("x-forwarded-for"), read_address, said) != 0)
+        return refuse(r, "malformed X-Forwarded-For");
+    if (believed & PROXY_FORWARDED &&
+        read_hops(t, r, SPAN_LITERAL("forwarded"), read_element, forwarded) != 0)
+        return refuse(r, "malformed Forwarded");
+    return merge(r, said, forwarded);
+}
+
+int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Request *r, Forwarded *ret)
+{
+    Span said[N_PARTS] = {0}, prefix;
     int status;
 
     *ret = (Forwarded){0};
-    if (!t || !has_forwarded_fields(r) || !peer_is_trusted(t, peer))
+    if (!t || !has_forwarded_fields(r) || !trusted_proxies_contain_peer(t, peer))
         return 0;
-    status = resolve_scheme(r, &ret->https);
-    return status != 0 ? status : resolve_address(t, r, &ret->address);
+    status = read_fields(t, believed, r, said);
+    if (status != 0)
+        return status;
+    prefix = said[PART_PREFIX];
+    while (prefix.size > 0 && prefix.data[prefix.size - 1] == '/')
+        prefix.size--;
+    *ret = (Forwarded){
+        .address = said[PART_ADDRESS],
+        .host = said[PART_HOST],
+        .port = said[PART_PORT],
+        .prefix = prefix.size > 0 ? prefix : (Span){NULL, 0},
+        .https = span_equal_nocase(said[PART_PROTO], SPAN_LITERAL("https")),
+    };
+    return 0;
 }

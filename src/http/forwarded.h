@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Who asked, and how, where trusted proxies stand in between: X-Forwarded-For and X-Forwarded-Proto. */
+/* Who asked for what, and how, where trusted proxies stand in between: Forwarded (RFC 7239), and
+ * X-Forwarded-For, -Proto, -Host, -Port and -Prefix. */
 #pragma once
 
-#include "base/cleanup.h"
+#include "base/proxy-headers.h"
 #include "http/request.h"
+#include "http/trusted-proxies.h"
 
-typedef struct TrustedProxies TrustedProxies;
-
-/* words: addresses, networks in CIDR form, "unix"; NULL-terminated, NULL for none. 0, -ENOMEM, or -EINVAL
- * with *ret_bad = the word that is none of these (borrowed; may be NULL). */
-int trusted_proxies_new(char *const *words, TrustedProxies **ret, const char **ret_bad);
-TrustedProxies *trusted_proxies_free(TrustedProxies *t);
-DEFINE_CLEANUP(TrustedProxies, trusted_proxies)
-
+/* Spans have data NULL where nobody said anything. */
 typedef struct Forwarded {
-    Span address; /* the right-most address of X-Forwarded-For that is not a trusted proxy, or the left-most
-                   * where all are; data NULL: use the peer's */
+    Span address; /* the right-most one that is not a trusted proxy, or the left-most where all are */
+    Span host;    /* an authority, as in Host */
+    Span port;
+    Span prefix; /* a raw path that begins with one '/' and does not end with any */
     bool https;
 } Forwarded;
 
-/* peer: the textual IP address of the connection's other end, empty for a Unix socket. Fields of peers that
- * are not trusted count for nothing, and neither does what stands left of the address. t may be NULL: nobody
- * is trusted. 0, or 400 where the fields contradict each other or are malformed. */
-int forwarded_resolve(const TrustedProxies *t, Span peer, const Request *r, Forwarded *ret);
+/* believed: a set of ProxyHeader; other fields are not looked at. peer: the textual IP address of the connection's
+ * other end, empty for a Unix socket. Fields of peers that are not trusted count for nothing, and neither does what
+ * stands left of the address. t may be NULL: nobody is trusted. 0, or 400 with r->reason where the fields contradict
+ * each other or are malformed. */
+int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Request *r, Forwarded *ret);

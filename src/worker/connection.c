@@ -5,6 +5,7 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "http/syntax.h"
 #include "worker/intake.h"
 
 #include <arpa/inet.h>
@@ -49,6 +50,27 @@ static void connection_read_addresses(Connection *c, const struct sockaddr_stora
         print_address(&own, c->server_address, port);
 }
 
+/* False: the client has too many. */
+static bool connection_count_client(Loop *l, Connection *c, const struct sockaddr_storage *peer)
+{
+    Client *client;
+    int r;
+
+    if (l->clients.max == 0 || !c->address[0] ||
+        trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
+        return true;
+    r = clients_enter(&l->clients, peer, &client);
+    if (r == 0)
+        c->client = client;
+    if (r != CLIENTS_E_FULL)
+        return true;
+    if (!client->is_noted)
+        log_notice("%s has %u connections, as many as limits.connections_per_ip: closing more", c->address,
+                   client->n_connections);
+    client->is_noted = true;
+    return false;
+}
+
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     Connection *c = calloc(1, sizeof *c);
@@ -66,6 +88,10 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
     c->listener = listener;
     connection_read_addresses(c, peer);
     l->n_connections++;
+    if (!connection_count_client(l, c, peer)) {
+        connection_close(l, c);
+        return 0;
+    }
     connection_set_timeout(l, c, TIMEOUT_HEAD);
     intake_on_readable(l, c); /* most clients have sent something by now */
     return 0;
@@ -88,6 +114,8 @@ void connection_close(Loop *l, Connection *c)
      * epoll(7). */
     connection_set_events(l, c, 0);
     close(c->fd);
+    if (c->client)
+        clients_leave(&l->clients, c->client);
     l->n_connections--;
     c->next_queued = l->closed;
     l->closed = c;
@@ -113,20 +141,44 @@ void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind)
     timeout_arm(&l->timeouts[kind], &c->timeout, l->now);
 }
 
+/* Empty if there is none. */
+static Span authority_port(Span authority)
+{
+    size_t n = authority.size;
+
+    while (n > 0 && octet_is_digit(authority.data[n - 1]))
+        n--;
+    if (n == 0 || authority.data[n - 1] != ':')
+        return (Span){"", 0};
+    return (Span){authority.data + n, authority.size - n};
+}
+
+/* What the client connected to, as far as anybody says. */
+static Span connection_server_port(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+    Span port = f->port.size > 0 ? f->port : authority_port(f->host);
+
+    if (port.size > 0)
+        return port;
+    if (c->listener->port[0] && f->host.size == 0)
+        return span_of(c->listener->port);
+    return f->https ? SPAN_LITERAL("443") : SPAN_LITERAL("80");
+}
+
 WsgiPeer connection_peer(const Connection *c)
 {
     const Forwarded *f = &c->exchange->forwarded;
-    const Listener *listener = c->listener;
-    const char *name = c->server_address[0] ? c->server_address : listener->name;
+    const char *name = c->server_address[0] ? c->server_address : c->listener->name;
 
     return (WsgiPeer){
         .remote_addr = f->address.data ? f->address : span_of(c->address),
         .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
         .server_name = span_of(name),
-        .server_port = listener->port[0] ? span_of(listener->port)
-                       : f->https        ? SPAN_LITERAL("443")
-                                         : SPAN_LITERAL("80"),
+        .server_port = connection_server_port(c),
         .https = f->https,
+        .host = f->host,
+        .script_name = f->prefix,
     };
 }
 

@@ -30,6 +30,7 @@ typedef struct Connection {
     Timeout timeout;
     TimeoutKind timeout_kind;
     const Listener *listener;
+    Client *client;                 /* counted against limits.connections_per_ip, or NULL */
     Exchange *exchange;             /* NULL when IDLE with nothing to send */
     struct Connection *next_queued; /* in one of the loop's queues */
     bool is_kept_back;              /* in loop->unsent */

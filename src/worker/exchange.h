@@ -29,12 +29,13 @@ typedef struct Exchange {
     Forwarded forwarded;
 
     Response response;
-    unsigned status;      /* of the response, once there is one */
-    usec_t started_usec;  /* first octet of the request */
-    usec_t called_usec;   /* the application was called */
-    char date[DATE_SIZE]; /* for the response: the runner must not read the loop's */
-    char *error;          /* the application's, for the log; owned */
-    bool is_cut;          /* the response can't be completed: close without a last chunk */
+    unsigned status;        /* of the response, once there is one */
+    usec_t started_usec;    /* first octet of the request */
+    usec_t body_since_usec; /* the head was complete */
+    usec_t called_usec;     /* the application was called */
+    char date[DATE_SIZE];   /* for the response: the runner must not read the loop's */
+    char *error;            /* the application's, for the log; owned */
+    bool is_cut;            /* the response can't be completed: close without a last chunk */
 
     /* While the application runs and has sent something, its thread and the loop's share what follows. */
     pthread_mutex_t lock;

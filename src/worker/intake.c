@@ -80,12 +80,24 @@ static int intake_chunked_body(Loop *l, Connection *c)
     return r;
 }
 
+/* A client that sends an octet now and then would never time out. */
+static bool intake_is_too_slow(const Loop *l, const Exchange *x)
+{
+    usec_t elapsed = l->now - x->body_since_usec;
+    usec_t grace = l->config->timeouts_body;
+
+    return elapsed > grace &&
+           spool_size(&x->body) < l->config->limits_body_rate * ((elapsed - grace) / USEC_PER_MSEC) / 1000;
+}
+
 static void intake_body(Loop *l, Connection *c)
 {
     int r = c->exchange->request.chunked ? intake_chunked_body(l, c) : intake_sized_body(l, c);
 
     if (r == 0)
         connection_on_request(l, c);
+    else if (r == HTTP_E_MORE && intake_is_too_slow(l, c->exchange))
+        connection_refuse(l, c, 408, "limits.body_rate");
     else if (r == HTTP_E_MORE)
         connection_set_timeout(l, c, TIMEOUT_BODY);
 }
@@ -120,7 +132,7 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     int r = intake_parse(l, x, head_size);
 
     if (r == 0)
-        r = forwarded_resolve(l->trusted, span_of(c->address), &x->request, &x->forwarded);
+        r = forwarded_resolve(l->trusted, l->believed, span_of(c->address), &x->request, &x->forwarded);
     if (r != 0) {
         connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
         return;
@@ -131,6 +143,7 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
         return;
     }
     c->state = CONNECTION_BODY;
+    x->body_since_usec = l->now;
     if (intake_continue(c) < 0)
         connection_close(l, c);
     else

@@ -147,6 +147,9 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
     timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL], FAREWELL_USEC);
 
+    clients_init(&l->clients, c->limits_connections_per_ip);
+    for (char **name = c->proxy_headers; name && *name; name++)
+        l->believed |= (unsigned)proxy_header_from_name(*name); /* config has checked them */
     r = trusted_proxies_new(c->proxy_trusted, &l->trusted, &bad);
     if (r < 0)
         return r;
@@ -202,6 +205,7 @@ Loop *loop_free(Loop *l)
     loop_free_closed(l);
     exchange_pool_deinit(&l->exchanges);
     trusted_proxies_free(l->trusted);
+    clients_deinit(&l->clients);
     access_log_free(l->access_log);
     free(l->listeners);
     closep(&l->epoll_fd);

@@ -10,6 +10,7 @@
 #include "http/limits.h"
 #include "ipc/scoreboard.h"
 #include "worker/access-log.h"
+#include "worker/clients.h"
 #include "worker/exchange.h"
 #include "worker/timeouts.h"
 
@@ -90,6 +91,8 @@ typedef struct Loop {
     TimeoutList timeouts[N_TIMEOUTS_];
     ExchangePool exchanges;
     TrustedProxies *trusted;
+    unsigned believed; /* of their fields: a set of ProxyHeader */
+    Clients clients;
     AccessLog *access_log; /* NULL: off */
 
     size_t n_connections;

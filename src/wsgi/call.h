@@ -14,6 +14,8 @@ typedef struct WsgiPeer {
     Span server_name;
     Span server_port;
     bool https;
+    Span host;        /* for HTTP_HOST; empty: the request's own */
+    Span script_name; /* raw, what PATH_INFO is relative to; a proxy may have cut it off the path already */
 } WsgiPeer;
 
 enum {

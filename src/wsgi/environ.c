@@ -20,6 +20,7 @@ static const char *const key_names[N_KEYS] = {
     [KEY_REMOTE_PORT] = "REMOTE_PORT",
     [KEY_HTTP_HOST] = "HTTP_HOST",
     [KEY_REQUEST_URI] = "REQUEST_URI",
+    [KEY_SCRIPT_NAME] = "SCRIPT_NAME",
     [KEY_URL_SCHEME] = "wsgi.url_scheme",
     [KEY_INPUT] = "wsgi.input",
     [KEY_ERRORS] = "wsgi.errors",
@@ -148,6 +149,7 @@ static int base_sync_scheme(EnvironBase *base, const EnvironCache *cache, bool h
 static int base_sync_request(EnvironBase *base, const EnvironCache *cache, const Request *r,
                              const WsgiPeer *peer)
 {
+    Span host = peer->host.size > 0 ? peer->host : r->host;
     Span protocol = r->version_minor == 0 ? SPAN_LITERAL("HTTP/1.0") : SPAN_LITERAL("HTTP/1.1");
 
     if (base_sync(base, cache, KEY_REQUEST_METHOD, r->method) < 0 || base_sync_target(base, cache, r) < 0 ||
@@ -156,9 +158,31 @@ static int base_sync_request(EnvironBase *base, const EnvironCache *cache, const
         base_sync(base, cache, KEY_SERVER_PORT, peer->server_port) < 0 ||
         base_sync(base, cache, KEY_REMOTE_ADDR, peer->remote_addr) < 0 ||
         base_sync_optional(base, cache, KEY_REMOTE_PORT, peer->remote_port) < 0 ||
-        base_sync_optional(base, cache, KEY_HTTP_HOST, r->host) < 0)
+        base_sync_optional(base, cache, KEY_HTTP_HOST, host) < 0)
         return -1;
     return base_sync_scheme(base, cache, peer->https);
+}
+
+/* --- all of it --- */
+
+static int put_path(PyObject *environ, const EnvironCache *cache, EnvironKey key, Span path)
+{
+    _cleanup_decref_ PyObject *value = path_new(path);
+
+    return value ? PyDict_SetItem(environ, cache->keys[key], value) : -1;
+}
+
+/* Not in the base, since few sites live below a prefix. */
+static int add_script_name(PyObject *environ, const EnvironCache *cache, Span path, Span prefix)
+{
+    if (prefix.size == 0)
+        return 0;
+    if (put_path(environ, cache, KEY_SCRIPT_NAME, prefix) < 0)
+        return -1;
+    if (path.size < prefix.size || !span_equal((Span){path.data, prefix.size}, prefix) ||
+        (path.size > prefix.size && path.data[prefix.size] != '/'))
+        return 0; /* the proxy has cut it off */
+    return put_path(environ, cache, KEY_PATH_INFO, (Span){path.data + prefix.size, path.size - prefix.size});
 }
 
 PyObject *environ_new(EnvironBase *base, EnvironCache *cache, const Request *request, const Spool *body,
@@ -174,7 +198,8 @@ PyObject *environ_new(EnvironBase *base, EnvironCache *cache, const Request *req
     for (size_t i = 0; i < request->n_fields; i++)
         if (add_field(environ, cache, &request->fields[i]) < 0)
             return NULL;
-    if (add_content_length(environ, cache, request, body) < 0)
+    if (add_content_length(environ, cache, request, body) < 0 ||
+        add_script_name(environ, cache, request->path, peer->script_name) < 0)
         return NULL;
     return TAKE_PTR(environ);
 }

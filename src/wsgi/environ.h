@@ -25,6 +25,7 @@ typedef enum EnvironKey {
     KEY_HTTP_HOST,
     N_CACHED_KEYS, /* the base remembers the values of those above */
     KEY_REQUEST_URI = N_CACHED_KEYS,
+    KEY_SCRIPT_NAME,
     KEY_URL_SCHEME,
     KEY_INPUT,
     KEY_ERRORS,

@@ -838,6 +838,21 @@ def test_body_timeout(hasty, octets):
     assert counts(hasty)["calls"].get("hello", 0) == before
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
+def test_body_rate(hasty, framing):
+    """One octet now and then does not keep a connection open."""
+    octet = b"1\r\nx\r\n" if "chunked" in framing else b"x"
+    with hasty.connect() as connection:
+        end = time.monotonic() + DEADLINE
+        connection.send(request("POST", "/hello", framing))
+        while not connection.is_readable():
+            assert time.monotonic() < end, "a slow client holds its connection for ever"
+            time.sleep(0.05)
+            connection.send(octet)
+        assert_refusal(connection.read_response(), {408})
+        connection.assert_closed()
+
+
 def test_no_keep_alive(server):
     site = server("echo:app", timeouts_keepalive="0")
     with site.connect() as connection:

@@ -2,6 +2,7 @@
 """What the machine runs out of: file descriptors, room for spooled bodies."""
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -146,3 +147,31 @@ def test_disk_full_while_a_response_waits(small_disk):
         except (Truncated, ConnectionResetError):
             pass  # cut, and the client can tell
     assert json.loads(site.get("/state").body)["pid"] == pid
+
+
+def test_connections_of_one_client(server):
+    """More are closed, those that are there and those of others go on; one that ends makes room."""
+    site = server("echo:app", limits_connections_per_ip="2", proxy_trusted="unix")
+    with site.connect() as first, site.connect() as second:
+        assert first.request().status == 200 and second.request().status == 200
+        with site.connect() as third:
+            third.assert_closed()
+        with socket.create_connection(site.address, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(request())
+            assert other.recv(12) == b"HTTP/1.1 200"
+        assert first.request().status == 200
+    site.wait_for_log("127.0.0.1 .*limits.connections_per_ip")
+
+    def answers():
+        try:
+            return site.get().status == 200
+        except (Truncated, ConnectionError):
+            return False
+
+    poll(answers, "room again")
+
+
+def test_connections_of_a_trusted_proxy(server):
+    site = server("echo:app", limits_connections_per_ip="1")
+    with site.connect() as first, site.connect() as second:
+        assert first.request().status == 200 and second.request().status == 200

@@ -356,6 +356,7 @@ static void test_keys(void)
         {"app.chdir=srv", "is no absolute path"},
         {"proxy.trusted=*", "is no peer"},
         {"proxy.trusted=10.0.0.0/33", "is no peer"},
+        {"proxy.headers=x-real-ip", "is no such field"},
         {"proxy.trusted=::/129", "is no peer"},
         {"proxy.trusted=10.0.0.0/", "is no peer"},
         {"proxy.trusted=localhost", "is no peer"},

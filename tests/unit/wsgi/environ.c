@@ -140,7 +140,13 @@ static void test_peers(void)
     Call c;
 
     call_init(&c, "GET / HTTP/1.1\r\nHost: a");
-    c.peer = (WsgiPeer){SPAN_LITERAL(""), SPAN_LITERAL(""), SPAN_LITERAL("unix"), SPAN_LITERAL("443"), true};
+    c.peer = (WsgiPeer){
+        .remote_addr = SPAN_LITERAL(""),
+        .remote_port = SPAN_LITERAL(""),
+        .server_name = SPAN_LITERAL("unix"),
+        .server_port = SPAN_LITERAL("443"),
+        .https = true,
+    };
     call_run(&c, app);
     is_string(harness_string("keep", "environ['REMOTE_ADDR'], 'REMOTE_PORT' in environ"), "('', False)");
     is_string(
@@ -150,6 +156,55 @@ static void test_peers(void)
     get("GET / HTTP/1.1\r\nHost: a");
     is_string(harness_string("keep", "environ['REMOTE_PORT'], environ['wsgi.url_scheme']"),
               "('40000', 'http')");
+}
+
+/* A new request each time, to the same application: nothing of one may stay for the next. */
+static void is_split(const char *target, const char *prefix, const char *expected)
+{
+    char head[256];
+    Call c;
+
+    snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: a", target);
+    call_init(&c, head);
+    c.peer.script_name = span_of(prefix);
+    call_run(&c, app);
+    is_string(harness_string("keep", "ascii((environ['SCRIPT_NAME'], environ['PATH_INFO']))"), expected);
+    is_string(harness_string("keep", "environ['RAW_URI']"), target);
+    call_deinit(&c);
+}
+
+static void test_script_name(void)
+{
+    is_split("/shop/list?a", "/shop", "('/shop', '/list')");
+    is_split("/shop/list?a", "", "('', '/shop/list')");
+    is_split("/shop/list?a", "/shop", "('/shop', '/list')");
+    is_split("/shop/", "/shop", "('/shop', '/')");
+    is_split("/shop", "/shop", "('/shop', '')");
+    is_split("/shop/eu/list", "/shop/eu", "('/shop/eu', '/list')");
+    is_split("/shop%2Flist", "/shop", "('/shop', '/shop/list')");
+    /* cut off by the proxy */
+    is_split("/list", "/shop", "('/shop', '/list')");
+    is_split("/shopping", "/shop", "('/shop', '/shopping')");
+    is_split("/Shop/list", "/shop", "('/shop', '/Shop/list')");
+    is_split("/", "/shop", "('/shop', '/')");
+    is_split("/a%20b/c%20d", "/a%20b", "('/a b', '/c d')");
+    is_split("/x/%C3%A9", "/%C3%A9", "('/\\xc3\\xa9', '/x/\\xc3\\xa9')");
+    is_split("/list", "", "('', '/list')");
+}
+
+static void test_forwarded_host(void)
+{
+    Call c;
+
+    call_init(&c, "GET http://b/ HTTP/1.1\r\nHost: a");
+    c.peer.host = SPAN_LITERAL("Example.org:8443");
+    call_run(&c, app);
+    is_string(harness_string("keep", "environ['HTTP_HOST'], environ['SERVER_NAME']"),
+              "('Example.org:8443', '198.51.100.1')");
+    c.peer.host = SPAN_LITERAL("");
+    call_run(&c, app);
+    is_string(harness_string("keep", "environ['HTTP_HOST']"), "b");
+    call_deinit(&c);
 }
 
 static void test_own_dict(void)
@@ -185,6 +240,8 @@ int main(void)
     test_long_names();
     test_body_lengths();
     test_peers();
+    test_script_name();
+    test_forwarded_host();
     test_own_dict();
     test_interned_keys();
     wsgi_app_free(app);
