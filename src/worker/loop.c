@@ -7,19 +7,16 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "ipc/channel.h"
+#include "worker/accept.h"
 #include "worker/connection.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 
 #define EVENTS_PER_TURN 256
 #define UNSENT_MAX_USEC 500
-#define EXHAUSTION_PAUSE_USEC (100 * USEC_PER_MSEC)
-#define EXHAUSTION_OVER_USEC (60 * USEC_PER_SEC)
 #define FAREWELL_USEC (1 * USEC_PER_SEC)
 #define LINGER_USEC (5 * USEC_PER_SEC)
 
@@ -49,55 +46,11 @@ Connection *connection_queue_pop(ConnectionQueue *q)
 
 /* --- making one --- */
 
-static int loop_watch(Loop *l, int fd, uint32_t events, void *source)
+int loop_watch(Loop *l, int fd, uint32_t events, void *source)
 {
     struct epoll_event e = {.events = events, .data.ptr = source};
 
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
-}
-
-static int listener_init(Listener *listener, int fd)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_storage storage;
-    } a;
-    socklen_t size = sizeof a;
-
-    if (getsockname(fd, &a.any, &size) < 0)
-        return -errno;
-    listener->source.type = SOURCE_LISTENER;
-    listener->fd = fd;
-    if (a.any.sa_family == AF_INET) {
-        listener->is_wildcard = a.in.sin_addr.s_addr == htonl(INADDR_ANY);
-        inet_ntop(AF_INET, &a.in.sin_addr, listener->name, sizeof listener->name);
-        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in.sin_port));
-    } else if (a.any.sa_family == AF_INET6) {
-        listener->is_wildcard = IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr);
-        inet_ntop(AF_INET6, &a.in6.sin6_addr, listener->name, sizeof listener->name);
-        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in6.sin6_port));
-    } else {
-        snprintf(listener->name, sizeof listener->name, "localhost");
-    }
-    return 0;
-}
-
-static int loop_set_accepting(Loop *l, bool accepting)
-{
-    if (l->is_accepting == accepting)
-        return 0;
-    for (size_t i = 0; i < l->n_listeners; i++) {
-        Listener *listener = &l->listeners[i];
-        /* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
-        int r = accepting ? loop_watch(l, listener->fd, EPOLLIN | EPOLLEXCLUSIVE, listener)
-                          : epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
-        if (r < 0)
-            return r;
-    }
-    l->is_accepting = accepting;
-    return 0;
 }
 
 static int loop_open(Loop *l, const LoopOptions *o)
@@ -117,15 +70,7 @@ static int loop_open(Loop *l, const LoopOptions *o)
     if (r < 0)
         return r;
 
-    l->listeners = calloc(o->n_listeners, sizeof *l->listeners);
-    if (!l->listeners)
-        return -ENOMEM;
-    for (l->n_listeners = 0; l->n_listeners < o->n_listeners; l->n_listeners++) {
-        r = listener_init(&l->listeners[l->n_listeners], o->listeners[l->n_listeners]);
-        if (r < 0)
-            return r;
-    }
-    return loop_set_accepting(l, true);
+    return accept_open(l, o->listeners, o->n_listeners);
 }
 
 static int loop_configure(Loop *l, const Config *c, char **ret_error)
@@ -212,70 +157,6 @@ Loop *loop_free(Loop *l)
     closep(&l->wake_fd);
     free(l);
     return NULL;
-}
-
-/* --- accepting --- */
-
-static void loop_on_accept_error(Loop *l, int error)
-{
-    switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        break;
-    default: /* EAGAIN: a sibling was faster; ECONNABORTED and network errors concern that client alone,
-                accept(2) */
-        return;
-    }
-    l->accept_after_usec = l->now + EXHAUSTION_PAUSE_USEC;
-    if (!l->is_exhaustion_logged)
-        log_full(LOG_ERR, MESSAGE_FD_EXHAUSTED, NULL,
-                 "Cannot accept connections for now: %s. %zu are open; raise LimitNOFILE= or lower "
-                 "limits.connections.",
-                 strerror(error), l->n_connections);
-    l->is_exhaustion_logged = true;
-}
-
-static void loop_accept_one(Loop *l, Listener *listener)
-{
-    struct sockaddr_storage peer;
-    socklen_t size = sizeof peer;
-    int fd, r;
-
-    fd = accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        loop_on_accept_error(l, errno);
-        return;
-    }
-    r = connection_new(l, listener, fd, &peer);
-    if (r < 0)
-        loop_on_accept_error(l, -r);
-    else if (l->now > l->accept_after_usec + EXHAUSTION_OVER_USEC)
-        l->is_exhaustion_logged = false;
-}
-
-/* At the end of the turn, when it is known whether the worker drains, and what there is to do already. */
-static void loop_accept(Loop *l)
-{
-    for (size_t i = 0; i < l->n_listeners; i++) {
-        Listener *listener = &l->listeners[i];
-
-        if (listener->is_ready && l->is_accepting)
-            loop_accept_one(l, listener);
-        listener->is_ready = false;
-    }
-}
-
-/* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings. */
-static int loop_update_accepting(Loop *l)
-{
-    bool has_siblings = l->config->workers_count > 1;
-    bool is_saturated = l->n_checked_out >= l->n_slots && (has_siblings || l->ready.n > 0);
-    bool is_full = l->n_connections >= l->config->limits_connections;
-
-    return loop_set_accepting(l,
-                              !l->is_draining && !is_saturated && !is_full && l->now >= l->accept_after_usec);
 }
 
 /* --- a turn --- */
@@ -409,9 +290,9 @@ int loop_turn(Loop *l, bool may_block)
     for (int i = 0; i < n; i++)
         loop_handle(l, &events[i]);
     loop_take_returned(l);
-    loop_accept(l);
+    accept_connections(l);
     loop_expire(l);
-    r = loop_update_accepting(l);
+    r = accept_update(l);
     if (r < 0)
         return r;
     atomic_store_explicit(&l->seat->connections, (uint32_t)l->n_connections, memory_order_relaxed);
@@ -499,7 +380,7 @@ void loop_drain(Loop *l)
     if (l->is_draining)
         return;
     l->is_draining = true;
-    (void)loop_set_accepting(l, false);
+    (void)accept_set(l, false);
     l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
     loop_bid_farewell(l, TIMEOUT_HEAD);
     loop_bid_farewell(l, TIMEOUT_KEEPALIVE);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The listeners of a worker: when it takes connections, and when it leaves them to its siblings. Part of the loop, and called
+ * by its driver alone. */
+#pragma once
+
+#include "worker/loop.h"
+
+/* Looks at the listening sockets, which stay the caller's, and starts to accept. 0 or negative errno. */
+int accept_open(Loop *l, const int *listeners, size_t n);
+
+/* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
+int accept_set(Loop *l, bool accepting);
+
+/* One connection of each listener that is_ready. */
+void accept_connections(Loop *l);
+
+/* At the end of a turn: accepts from now on or not, by what there is to do. 0 or negative errno. */
+int accept_update(Loop *l);
