@@ -95,7 +95,8 @@ static void on_accept_error(Loop *l, int error)
     l->is_exhaustion_logged = true;
 }
 
-static void accept_one(Loop *l, Listener *listener)
+/* False: there was none to accept. */
+static bool accept_one(Loop *l, Listener *listener)
 {
     struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
@@ -104,13 +105,14 @@ static void accept_one(Loop *l, Listener *listener)
     fd = accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         on_accept_error(l, errno);
-        return;
+        return false;
     }
     r = connection_new(l, listener, fd, &peer);
     if (r < 0)
         on_accept_error(l, -r);
     else if (l->now > l->accept_after_usec + EXHAUSTION_OVER_USEC)
         l->is_exhaustion_logged = false;
+    return true;
 }
 
 /* At the end of the turn, when it is known whether the worker drains, and what there is to do already. */
@@ -133,4 +135,12 @@ int accept_update(Loop *l)
     bool is_full = l->n_connections >= l->config->limits_connections;
 
     return accept_set(l, !l->is_draining && !is_saturated && !is_full && l->now >= l->accept_after_usec);
+}
+
+void accept_stop(Loop *l)
+{
+    (void)accept_set(l, false);
+    for (size_t i = 0; i < l->n_listeners; i++)
+        while (l->n_connections < l->config->limits_connections && accept_one(l, &l->listeners[i]))
+            ;
 }

@@ -11,6 +11,10 @@ int accept_open(Loop *l, const int *listeners, size_t n);
 /* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
 int accept_set(Loop *l, bool accepting);
 
+/* Accepts no more, after those that wait now. EPOLLEXCLUSIVE may have woken this worker alone for them: left in the queue,
+ * they would wait until another connection wakes a sibling. */
+void accept_stop(Loop *l);
+
 /* One connection of each listener that is_ready. */
 void accept_connections(Loop *l);
 

@@ -380,7 +380,7 @@ void loop_drain(Loop *l)
     if (l->is_draining)
         return;
     l->is_draining = true;
-    (void)accept_set(l, false);
+    accept_stop(l);
     l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
     loop_bid_farewell(l, TIMEOUT_HEAD);
     loop_bid_farewell(l, TIMEOUT_KEEPALIVE);
