@@ -5,14 +5,11 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "base/strv.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <grp.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -21,95 +18,6 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
-
-static int parse_unix(const char *path, SocketAddress *ret, socklen_t *ret_size)
-{
-    struct sockaddr_un *un = (struct sockaddr_un *)&ret->storage;
-    size_t n = strlen(path);
-
-    if (n >= sizeof(un->sun_path))
-        return -EINVAL;
-    un->sun_family = AF_UNIX;
-    memcpy(un->sun_path, path, n + 1);
-    *ret_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
-    return 0;
-}
-
-/* host: as it stands before the colon, "" for all addresses. */
-static int parse_inet(const char *host, in_port_t port, SocketAddress *ret, socklen_t *ret_size)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)&ret->storage;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->storage;
-    char bare[INET6_ADDRSTRLEN] = "::";
-    size_t n = strlen(host);
-
-    if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = port;
-        *ret_size = sizeof(*in);
-        return 0;
-    }
-    if (n > 0) {
-        if (n < 3 || n - 2 >= sizeof(bare) || host[0] != '[' || host[n - 1] != ']')
-            return -EINVAL;
-        (void)snprintf(bare, sizeof(bare), "%.*s", (int)(n - 2), host + 1);
-    }
-    if (inet_pton(AF_INET6, bare, &in6->sin6_addr) != 1)
-        return -EINVAL;
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = port;
-    *ret_size = sizeof(*in6);
-    return 0;
-}
-
-int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size)
-{
-    char host[INET6_ADDRSTRLEN + 2] = "";
-    const char *colon = strrchr(s, ':');
-    uint64_t port;
-
-    memset(ret, 0, sizeof(*ret));
-    if (s[0] == '/')
-        return parse_unix(s, ret, ret_size);
-    if (parse_uint64(colon ? colon + 1 : s, &port) < 0 || port > UINT16_MAX)
-        return -EINVAL;
-    if (colon) {
-        if (colon == s || (size_t)(colon - s) >= sizeof(host))
-            return -EINVAL;
-        memcpy(host, s, (size_t)(colon - s));
-    }
-    return parse_inet(host, htons((uint16_t)port), ret, ret_size);
-}
-
-static char *describe_inet(const SocketAddress *a, socklen_t size, char to[static SOCKET_NAME_MAX])
-{
-    char host[INET6_ADDRSTRLEN + 16] = "?", port[8] = "?";
-
-    (void)getnameinfo(&a->any, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(to, SOCKET_NAME_MAX, a->any.sa_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s",
-                   host, port);
-    return to;
-}
-
-char *socket_describe(int fd, char to[static SOCKET_NAME_MAX])
-{
-    SocketAddress a = {0};
-    const struct sockaddr_un *un = (const struct sockaddr_un *)&a.storage;
-    socklen_t size = sizeof(a);
-
-    if (getsockname(fd, &a.any, &size) < 0)
-        (void)snprintf(to, SOCKET_NAME_MAX, "descriptor %d", fd);
-    else if (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6)
-        describe_inet(&a, size, to);
-    else if (a.any.sa_family == AF_UNIX && un->sun_path[0] == '\0') /* abstract: unix(7) */
-        (void)snprintf(to, SOCKET_NAME_MAX, "unix:@%.*s",
-                       (int)(size - offsetof(struct sockaddr_un, sun_path) - 1), un->sun_path + 1);
-    else if (a.any.sa_family == AF_UNIX)
-        (void)snprintf(to, SOCKET_NAME_MAX, "unix:%.*s", (int)sizeof(un->sun_path), un->sun_path);
-    else
-        (void)snprintf(to, SOCKET_NAME_MAX, "socket of family %d", a.any.sa_family);
-    return to;
-}
 
 void sockets_close(Sockets *s)
 {

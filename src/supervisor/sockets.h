@@ -3,6 +3,8 @@
  * the foreground, sockets bound here. Accepts nothing. */
 #pragma once
 
+#include "base/socket-address.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -32,16 +34,3 @@ int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets
 
 /* Closes all, and removes the Unix sockets that were made here. Safe to repeat. */
 void sockets_close(Sockets *s);
-
-/* How a socket is called in messages: "http://127.0.0.1:8000", "unix:/run/x.sock". The result is `to`. */
-#define SOCKET_NAME_MAX 128
-char *socket_describe(int fd, char to[static SOCKET_NAME_MAX]);
-
-typedef union SocketAddress {
-    struct sockaddr any;
-    struct sockaddr_storage storage;
-} SocketAddress;
-
-/* An item of socket.listen: "8000" (all addresses, as in systemd.socket(5)), "127.0.0.1:8000", "[::1]:8000",
- * "/path". 0, or -EINVAL. */
-int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size);
