@@ -186,6 +186,11 @@ static const char *check_listen(const char *item, Span *ret_bad)
            "(/run/shop.sock)";
 }
 
+static const char *check_proxy_protocol(const char *item, Span *ret_bad)
+{
+    return strcmp(item, "all") == 0 ? NULL : check_listen(item, ret_bad);
+}
+
 static const char *check_mode(const char *item, Span *ret_bad)
 {
     (void)ret_bad;
@@ -202,6 +207,7 @@ static const struct {
     {offsetof(Config, app_environment), check_environment},
     {offsetof(Config, proxy_trusted), check_trusted},
     {offsetof(Config, proxy_headers), check_proxy_header},
+    {offsetof(Config, proxy_protocol), check_proxy_protocol},
     {offsetof(Config, log_access), check_access},
     {offsetof(Config, log_access_format), check_access_format},
     {offsetof(Config, service_user), check_user},

@@ -366,6 +366,7 @@ int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Req
         .host = said[PART_HOST],
         .port = said[PART_PORT],
         .prefix = prefix.size > 0 ? prefix : (Span){NULL, 0},
+        .says_scheme = said[PART_PROTO].data,
         .https = span_equal_nocase(said[PART_PROTO], SPAN_LITERAL("https")),
     };
     return 0;

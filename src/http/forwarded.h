@@ -13,7 +13,8 @@ typedef struct Forwarded {
     Span host;    /* an authority, as in Host */
     Span port;
     Span prefix; /* a raw path that begins with one '/' and does not end with any */
-    bool https;
+    bool says_scheme;
+    bool https; /* it is https */
 } Forwarded;
 
 /* believed: a set of ProxyHeader; other fields are not looked at. peer: the textual IP address of the connection's

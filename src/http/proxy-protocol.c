@@ -305,7 +305,7 @@ int proxy_protocol_parse(const char *data, size_t size, ProxyProtocol *ret, size
     else if (memcmp(data, v2_signature, MIN(size, sizeof(v2_signature) - 1)) == 0)
         r = parse_v2(data, size, &p, &header_size, ret_reason);
     else
-        r = refuse(ret_reason, "no PROXY protocol header");
+        r = refuse(ret_reason, "something else");
     if (r == 0) {
         *ret = p;
         *ret_size = header_size;

@@ -2,8 +2,11 @@
 /* The listeners of a worker: when it takes connections, and when it leaves them to its siblings. */
 #include "worker/accept.h"
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "base/socket-address.h"
 #include "worker/connection.h"
 
 #include <arpa/inet.h>
@@ -43,7 +46,48 @@ static int listener_init(Listener *listener, int fd)
     return 0;
 }
 
-int accept_open(Loop *l, const int *listeners, size_t n)
+static bool listener_is_named(const Listener *listener, const char *word)
+{
+    SocketAddress a = {0};
+    socklen_t size = sizeof a;
+
+    if (strcmp(word, "all") == 0)
+        return true;
+    return getsockname(listener->fd, &a.any, &size) == 0 && socket_address_matches(&a, word);
+}
+
+/* An error and no warning, as the listener that was meant would take what clients say for the proxy's word, or refuse
+ * everything. At a reload the generation before serves on. */
+static int refuse_unknown_listener(const Loop *l, const char *word, char **ret_error)
+{
+    _cleanup_(buffer_deinit) Buffer text = {0};
+    char name[SOCKET_NAME_MAX];
+    int r = buffer_printf(&text, "proxy.protocol: %s is none of the sockets of this site, which are", word);
+
+    for (size_t i = 0; r == 0 && i < l->n_listeners; i++)
+        r = buffer_printf(&text, "%s%s", i == 0 ? " " : ", ", socket_describe(l->listeners[i].fd, name));
+    if (r == 0)
+        r = buffer_append_string(&text, "; a change of socket.listen needs a restart of the .socket unit");
+    if (r == 0)
+        *ret_error = strndup(buffer_head(&text), buffer_size(&text));
+    return -EINVAL;
+}
+
+static int accept_select_proxied(Loop *l, char **ret_error)
+{
+    for (char **word = l->config->proxy_protocol; word && *word; word++) {
+        bool is_found = false;
+
+        for (size_t i = 0; i < l->n_listeners; i++)
+            if (listener_is_named(&l->listeners[i], *word))
+                l->listeners[i].is_proxied = is_found = true;
+        if (!is_found)
+            return refuse_unknown_listener(l, *word, ret_error);
+    }
+    return 0;
+}
+
+int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
 {
     int r;
 
@@ -55,7 +99,8 @@ int accept_open(Loop *l, const int *listeners, size_t n)
         if (r < 0)
             return r;
     }
-    return accept_set(l, true);
+    r = accept_select_proxied(l, ret_error);
+    return r < 0 ? r : accept_set(l, true);
 }
 
 int accept_set(Loop *l, bool accepting)

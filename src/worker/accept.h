@@ -5,8 +5,9 @@
 
 #include "worker/loop.h"
 
-/* Looks at the listening sockets, which stay the caller's, and starts to accept. 0 or negative errno. */
-int accept_open(Loop *l, const int *listeners, size_t n);
+/* Looks at the listening sockets, which stay the caller's, and starts to accept. 0 or negative errno; -EINVAL with *ret_error,
+ * to be freed: proxy.protocol names a socket that is none of them. */
+int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error);
 
 /* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
 int accept_set(Loop *l, bool accepting);

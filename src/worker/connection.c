@@ -7,6 +7,7 @@
 #include "base/message-ids.h"
 #include "http/syntax.h"
 #include "worker/intake.h"
+#include "worker/peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,58 +19,6 @@
 #define PIPELINE_OUTPUT_MAX (64 * 1024)
 
 /* --- life --- */
-
-/* An IPv4 client of a listener for both families reads like one of an IPv4 listener. */
-static void print_address(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
-                          char port[static 6])
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)a;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
-
-    to[0] = port[0] = '\0';
-    if (a->ss_family == AF_INET) {
-        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, 6, "%u", ntohs(in->sin_port));
-    } else if (a->ss_family == AF_INET6) {
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, 6, "%u", ntohs(in6->sin6_port));
-    }
-}
-
-static void connection_read_addresses(Connection *c, const struct sockaddr_storage *peer)
-{
-    struct sockaddr_storage own;
-    socklen_t size = sizeof own;
-    char port[6];
-
-    print_address(peer, c->address, c->port);
-    if (c->listener->is_wildcard && getsockname(c->fd, (struct sockaddr *)&own, &size) == 0)
-        print_address(&own, c->server_address, port);
-}
-
-/* False: the client has too many. */
-static bool connection_count_client(Loop *l, Connection *c, const struct sockaddr_storage *peer)
-{
-    Client *client;
-    int r;
-
-    if (l->clients.max == 0 || !c->address[0] ||
-        trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
-        return true;
-    r = clients_enter(&l->clients, peer, &client);
-    if (r == 0)
-        c->client = client;
-    if (r != CLIENTS_E_FULL)
-        return true;
-    if (!client->is_noted)
-        log_notice("%s has %u connections, as many as limits.connections_per_ip: closing more", c->address,
-                   client->n_connections);
-    client->is_noted = true;
-    return false;
-}
 
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
 {
@@ -86,9 +35,8 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
     c->fd = fd;
     c->events = EPOLLIN;
     c->listener = listener;
-    connection_read_addresses(c, peer);
     l->n_connections++;
-    if (!connection_count_client(l, c, peer)) {
+    if (!peer_init(l, c, peer)) {
         connection_close(l, c);
         return 0;
     }
@@ -153,6 +101,14 @@ static Span authority_port(Span authority)
     return (Span){authority.data + n, authority.size - n};
 }
 
+/* What a trusted proxy saw nearer to the client counts for more than what the proxy of the connection did. */
+static bool connection_is_https(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+
+    return f->says_scheme ? f->https : c->https;
+}
+
 /* What the client connected to, as far as anybody says. */
 static Span connection_server_port(const Connection *c)
 {
@@ -161,9 +117,9 @@ static Span connection_server_port(const Connection *c)
 
     if (port.size > 0)
         return port;
-    if (c->listener->port[0] && f->host.size == 0)
-        return span_of(c->listener->port);
-    return f->https ? SPAN_LITERAL("443") : SPAN_LITERAL("80");
+    if (c->server_port[0] && f->host.size == 0)
+        return span_of(c->server_port);
+    return connection_is_https(c) ? SPAN_LITERAL("443") : SPAN_LITERAL("80");
 }
 
 WsgiPeer connection_peer(const Connection *c)
@@ -176,7 +132,7 @@ WsgiPeer connection_peer(const Connection *c)
         .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
         .server_name = span_of(name),
         .server_port = connection_server_port(c),
-        .https = f->https,
+        .https = connection_is_https(c),
         .host = f->host,
         .script_name = f->prefix,
     };

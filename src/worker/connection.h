@@ -36,10 +36,14 @@ typedef struct Connection {
     bool is_kept_back;              /* in loop->unsent */
     bool closes;                    /* once everything is sent */
     bool must_linger;               /* input may be unread: close in stages */
+    bool awaits_proxy_header;       /* nothing of a request comes before it */
+    bool is_nameless;               /* a proxy does not know its client: address is not his */
+    bool https;                     /* says a proxy by the PROXY protocol */
     uint32_t n_lingered;            /* octets dropped while LINGERING */
     char address[INET6_ADDRSTRLEN]; /* of the client; "" on a Unix socket */
     char port[6];
-    char server_address[INET6_ADDRSTRLEN]; /* of our end, where the listener is a wildcard */
+    char server_address[INET6_ADDRSTRLEN]; /* what the client connected to; "": the listener's name */
+    char server_port[6];                   /* "" on a Unix socket */
 } Connection;
 
 static inline Connection *connection_of_timeout(Timeout *t)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "http/parser.h"
+#include "worker/peer.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -132,7 +133,8 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     int r = intake_parse(l, x, head_size);
 
     if (r == 0)
-        r = forwarded_resolve(l->trusted, l->believed, span_of(c->address), &x->request, &x->forwarded);
+        r = forwarded_resolve(c->is_nameless ? NULL : l->trusted, l->believed, span_of(c->address),
+                              &x->request, &x->forwarded);
     if (r != 0) {
         connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
         return;
@@ -150,12 +152,26 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
         intake_body(l, c);
 }
 
+/* False: nothing of a request is here yet, or ever. */
+static bool intake_proxy_header(Loop *l, Connection *c)
+{
+    int r = peer_read_header(l, c);
+
+    if (r == 0)
+        return buffer_size(&c->exchange->in) > 0;
+    if (r != HTTP_E_MORE)
+        connection_close(l, c);
+    return false;
+}
+
 void intake_advance(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
     size_t head_size;
     int r;
 
+    if (c->awaits_proxy_header && !intake_proxy_header(l, c))
+        return;
     if (x->head_size > 0) {
         intake_body(l, c);
         return;
@@ -188,7 +204,7 @@ static void intake_on_received(Loop *l, Connection *c, ssize_t n)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n < 0 || (x->head_size == 0 && buffer_size(&x->in) == 0))
+    if (n < 0 || c->awaits_proxy_header || (x->head_size == 0 && buffer_size(&x->in) == 0))
         connection_close(l, c);
     else
         connection_refuse(l, c, 400, "the client ended the connection within a request");

@@ -53,7 +53,7 @@ int loop_watch(Loop *l, int fd, uint32_t events, void *source)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
-static int loop_open(Loop *l, const LoopOptions *o)
+static int loop_open(Loop *l, const LoopOptions *o, char **ret_error)
 {
     int r;
 
@@ -70,7 +70,7 @@ static int loop_open(Loop *l, const LoopOptions *o)
     if (r < 0)
         return r;
 
-    return accept_open(l, o->listeners, o->n_listeners);
+    return accept_open(l, o->listeners, o->n_listeners, ret_error);
 }
 
 static int loop_configure(Loop *l, const Config *c, char **ret_error)
@@ -127,7 +127,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     r = loop_configure(l, o->config, ret_error);
     if (r < 0)
         return r;
-    r = loop_open(l, o);
+    r = loop_open(l, o, ret_error);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(l);

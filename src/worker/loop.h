@@ -36,6 +36,7 @@ typedef struct Listener {
     int fd;
     bool is_ready;               /* a connection is waiting */
     bool is_wildcard;            /* SERVER_NAME is each connection's own address */
+    bool is_proxied;             /* connections begin with a PROXY protocol header */
     char name[INET6_ADDRSTRLEN]; /* SERVER_NAME, SERVER_PORT; "localhost" and "" on a Unix socket */
     char port[6];
 } Listener;
@@ -93,6 +94,8 @@ typedef struct Loop {
     TrustedProxies *trusted;
     unsigned believed; /* of their fields: a set of ProxyHeader */
     Clients clients;
+    usec_t next_stranger_note_usec; /* not before: about connections that proxy.protocol refused */
+    usec_t next_malformed_note_usec;
     AccessLog *access_log; /* NULL: off */
 
     size_t n_connections;

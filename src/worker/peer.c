@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is at the other end of a connection: as accept(2) says, or as a proxy does by the PROXY protocol. */
+#include "worker/peer.h"
+
+#include "base/log.h"
+#include "http/proxy-protocol.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#define NOTE_EVERY_USEC (60 * USEC_PER_SEC)
+
+/* An IPv4 client of a listener for both families reads like one of an IPv4 listener. */
+static void print_address(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
+                          char port[static 6])
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+
+    to[0] = port[0] = '\0';
+    if (a->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, 6, "%u", ntohs(in->sin_port));
+    } else if (a->ss_family == AF_INET6) {
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, 6, "%u", ntohs(in6->sin6_port));
+    }
+}
+
+static void peer_read_addresses(Connection *c, const struct sockaddr_storage *peer)
+{
+    struct sockaddr_storage own;
+    socklen_t size = sizeof own;
+
+    print_address(peer, c->address, c->port);
+    memcpy(c->server_port, c->listener->port, sizeof c->server_port);
+    if (c->listener->is_wildcard && getsockname(c->fd, (struct sockaddr *)&own, &size) == 0)
+        print_address(&own, c->server_address, c->server_port);
+}
+
+/* False: the client has too many. */
+static bool peer_count(Loop *l, Connection *c, const struct sockaddr_storage *peer)
+{
+    Client *client;
+    int r;
+
+    if (l->clients.max == 0 || !c->address[0] ||
+        trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
+        return true;
+    r = clients_enter(&l->clients, peer, &client);
+    if (r == 0)
+        c->client = client;
+    if (r != CLIENTS_E_FULL)
+        return true;
+    if (!client->is_noted)
+        log_notice("%s has %u connections, as many as limits.connections_per_ip: closing more", c->address,
+                   client->n_connections);
+    client->is_noted = true;
+    return false;
+}
+
+/* --- the PROXY protocol --- */
+
+/* One record a minute is enough: others cause them as often as they like. */
+static bool note_is_due(const Loop *l, usec_t *next_usec)
+{
+    if (l->now < *next_usec)
+        return false;
+    *next_usec = l->now + NOTE_EVERY_USEC;
+    return true;
+}
+
+static const char *peer_name(const Connection *c)
+{
+    return c->address[0] ? c->address : "a Unix socket";
+}
+
+/* The header is believed whatever it says: from everybody else it is not even read. */
+static bool peer_may_proxy(Loop *l, const Connection *c)
+{
+    if (trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
+        return true;
+    if (note_is_due(l, &l->next_stranger_note_usec))
+        log_notice("Closed a connection from %s: its listener is one of proxy.protocol, which is for "
+                   "proxy.trusted alone",
+                   peer_name(c));
+    return false;
+}
+
+bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer)
+{
+    peer_read_addresses(c, peer);
+    if (!c->listener->is_proxied)
+        return peer_count(l, c, peer);
+    c->awaits_proxy_header = true;
+    return peer_may_proxy(l, c);
+}
+
+/* False: the client has too many connections. */
+static bool peer_replace(Loop *l, Connection *c, const ProxyProtocol *p)
+{
+    /* A client that has no address may not pass for the proxy, nor for a proxy on a Unix socket of our own. */
+    c->is_nameless = p->origin == PROXY_PROTOCOL_UNKNOWN || p->source.ss_family == AF_UNIX;
+    if (p->origin != PROXY_PROTOCOL_CLIENT)
+        return true;
+    c->https = p->https;
+    print_address(&p->source, c->address, c->port);
+    if (p->destination.ss_family != AF_UNIX)
+        print_address(&p->destination, c->server_address, c->server_port);
+    return peer_count(l, c, &p->source);
+}
+
+int peer_read_header(Loop *l, Connection *c)
+{
+    Buffer *in = &c->exchange->in;
+    const char *reason = NULL;
+    ProxyProtocol p;
+    size_t size = 0;
+    int r = proxy_protocol_parse(buffer_head(in), buffer_size(in), &p, &size, &reason);
+
+    if (r == PROXY_PROTOCOL_E_INVALID && note_is_due(l, &l->next_malformed_note_usec))
+        log_notice("Closed a connection from %s: %s, where proxy.protocol asks for a PROXY protocol header",
+                   peer_name(c), reason);
+    if (r != 0)
+        return r;
+    buffer_consume(in, size);
+    c->awaits_proxy_header = false;
+    return peer_replace(l, c, &p) ? 0 : PEER_E_REFUSED;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is at the other end of a connection, and what he connected to: the addresses of a Connection. */
+#pragma once
+
+#include "worker/connection.h"
+
+#define PEER_E_REFUSED 3
+
+/* As accept(2) says. False: the connection is to be closed, and the log says why. */
+bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer);
+
+/* While c->awaits_proxy_header: takes the header off what was received. 0: it is gone, and c has the client's addresses;
+ * HTTP_E_MORE; PROXY_PROTOCOL_E_INVALID or PEER_E_REFUSED: the connection is to be closed, and the log says why. */
+int peer_read_header(Loop *l, Connection *c);
