@@ -22,11 +22,12 @@ lock = threading.Lock()
 
 
 class Closing:
-    """An iterable that counts its close() calls under a key."""
+    """An iterable that counts its close() calls under a key, and in a file, for those that nobody can ask after."""
 
-    def __init__(self, key, blocks):
+    def __init__(self, key, blocks, note=None):
         self.key = key
         self.iterator = iter(blocks)
+        self.note = note
 
     def __iter__(self):
         return self
@@ -37,6 +38,9 @@ class Closing:
     def close(self):
         with lock:
             closes[self.key] += 1
+        if self.note:
+            with open(self.note, "a") as file:
+                file.write("closed\n")
 
 
 def app(environ, start_response):
@@ -110,7 +114,7 @@ def big_close(environ, start_response, size):
 
 
 @handler
-def stepwise(environ, start_response, path, key="stepwise"):
+def stepwise(environ, start_response, path, key="stepwise", note=None):
     """The second block is computed when the test allows it."""
     start_response("200 OK", TEXT)
 
@@ -119,7 +123,7 @@ def stepwise(environ, start_response, path, key="stepwise"):
         wait_for(path)
         yield b"second"
 
-    return Closing(key, blocks())
+    return Closing(key, blocks(), note)
 
 
 @handler

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: MIT
+"""What goes wrong within and around the server: workers that die or hang, signals at any moment, a clock that jumps,
+errors of accept(2). What the machine runs out of is in test_limits.py."""
+import errno
+import os
+import re
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from client import request
+from harness import BUILD, DEADLINE, SANITIZED, Server, poll
+from supervision import (
+    APP,
+    SLOW,
+    ignore_faults,
+    in_background,
+    notified,
+    processes,
+    release,
+    reload,
+    text,
+    wait_for_file,
+    workers,
+    write_app,
+    zygotes,
+)
+
+# /die?how and /hang?how, beside what APP has.
+DEADLY = (
+    APP
+    + """
+import ctypes, signal, threading
+ordinary = app
+
+def deadlock():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+DEATHS = {
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGSEGV": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "_exit": lambda: os._exit(0),
+}
+HANGS = {
+    "GIL held": lambda: max(iter(int, 1)),
+    "deadlock": deadlock,
+    "busy": lambda: [None for _ in iter(int, 1)].clear(),
+}
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/die":
+        DEATHS[environ["QUERY_STRING"]]()
+    if environ["PATH_INFO"] == "/hang":
+        open("hanging", "w").close()
+        HANGS[environ["QUERY_STRING"].replace("+", " ")]()
+    return ordinary(environ, start_response)
+"""
+)
+
+
+def zombies(server):
+    """Dead children of the supervisor that nobody has waited for."""
+    result = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] == "Z" and int(fields[1]) == server.process.pid:
+                result.append(entry.name)
+    return result
+
+
+def assert_well(server, n_workers):
+    """As many processes as there should be, none dead, and requests are served."""
+    poll(lambda: len(workers(server)) == n_workers, "the workers")
+    poll(lambda: not zombies(server), "the dead to be reaped")
+    assert len(zygotes(server)) == 1 and len(processes(server)) == n_workers + 2
+    assert server.get("/pid").status == 200
+
+
+# --- workers that die ---
+
+
+@pytest.mark.parametrize(
+    "how, said",
+    [
+        ("SIGKILL", r"killed by signal 9 \(SIGKILL\)"),
+        ("SIGSEGV", r"killed by signal 11 \(SIGSEGV\)|exited with status 1"),
+        ("abort", r"killed by signal 6 \(SIGABRT\)"),
+        ("_exit", "exited with status 0"),
+    ],
+)
+def test_worker_dies_in_a_request(start_server, how, said):
+    """Its client sees the end of the connection and no response; the others are served; the place is filled again."""
+    server = start_server(DEADLY, {"workers_count": 2})
+    before = workers(server)
+    with server.connect() as victim:
+        victim.send(request(target=f"/die?{how}"))
+        assert victim.wait_gone() == 0
+    assert text(server) == "one"
+    server.wait_for_log(f"({said}).* while it ran GET /die")
+    poll(lambda: len(workers(server)) == 2 and workers(server) != before, "the next worker")
+    assert_well(server, 2)
+    assert server.notify.lines().count("READY=1") == 1
+    ignore_faults(server)
+
+
+def test_workers_die_again_and_again(start_server):
+    """Each is replaced, later and later (seat_backoff_next() says when); requests wait in the socket meanwhile."""
+    server = start_server(DEADLY)
+    (zygote,) = zygotes(server)
+    for _ in range(4):
+        with server.connect() as victim:
+            victim.send(request(target="/die?_exit"))
+            assert victim.wait_gone() == 0
+        assert text(server) == "one"
+    poll(lambda: server.log().count("exited with status 0 while it ran GET /die") == 4, "four lines")
+    assert zygotes(server) == {zygote}
+    assert_well(server, 1)
+
+
+# --- applications that hang ---
+
+
+@pytest.mark.parametrize("how", ["GIL held", "deadlock", "busy"])
+def test_request_that_hangs(start_server, how):
+    """Watched from outside: a traceback in the log, the worker replaced, the client's connection ended."""
+    server = start_server(DEADLY, {"timeouts_request": "1s", "workers_count": 2})
+    with server.connect() as victim:
+        victim.send(request(target=f"/hang?{how.replace(' ', '+')}"))
+        wait_for_file(server, "hanging")
+        others = [server.connect() for _ in range(2)]
+        for other in others:
+            other.send(request())
+        poll(lambda: any(other.is_readable() for other in others), "an answer of the other worker")
+        assert victim.wait_gone() == 0
+        for other in others:
+            other.close()
+    server.wait_for_log(r"has run GET /hang\S*( HTTP/1.1)? for [0-9.]+ s, longer than timeouts.request=1s")
+    server.wait_for_log(r'File ".*source_app.py", line \d+ in app')
+    assert_well(server, 2)
+    ignore_faults(server)
+
+
+@pytest.mark.parametrize("how", ["GIL held", "deadlock"])
+def test_stuck_worker_does_not_stop_a_reload(start_server, how):
+    server = start_server(DEADLY, {"timeouts_graceful": "1s"})
+    (old,) = workers(server)
+    with server.connect() as victim:
+        victim.send(request(target=f"/hang?{how.replace(' ', '+')}"))
+        wait_for_file(server, "hanging")
+        write_app(server, DEADLY.replace('"one"', '"two"'))
+        reload(server)
+        assert text(server) == "two"
+        assert victim.wait_gone() == 0
+    server.wait_for_log(r"draining after timeouts.graceful=1s while it ran GET /hang")
+    poll(lambda: old not in processes(server), "the old worker to be ended")
+    assert_well(server, 1)
+    ignore_faults(server)
+
+
+def test_stuck_worker_does_not_stop_a_stop(start_server):
+    server = start_server(DEADLY, {"timeouts_graceful": "1s"})
+    with server.connect() as victim:
+        victim.send(request(target="/hang?GIL+held"))
+        wait_for_file(server, "hanging")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert victim.wait_gone() == 0
+    assert not processes(server)
+    ignore_faults(server)
+
+
+# --- signals at any moment ---
+
+
+def test_storm_of_reloads(start_server):
+    """One at a time, the last one wins, no worker is lost or left, and no request fails meanwhile."""
+    server = start_server(APP, {"workers_count": 2})
+    for number in range(50):
+        write_app(server, APP.replace("one", str(number)))
+        server.signal(signal.SIGHUP)
+        assert text(server)
+    poll(lambda: text(server) == "49", "the last code")
+    notified(server, r"^READY=1\nSTATUS=2/2 workers")
+    poll(lambda: len(zygotes(server)) == 1, "the generations before to go")
+    assert_well(server, 2)
+    states = [line for line in server.notify.lines() if line in ("READY=1", "RELOADING=1")]
+    assert states[0] == "READY=1" and states == (["READY=1", "RELOADING=1"] * len(states))[: len(states)]
+    assert len(states) >= 3
+
+
+def test_reload_while_starting():
+    server = Server(SLOW)
+    try:
+        server.launch()
+        wait_for_file(server, "importing")
+        for _ in range(3):
+            server.signal(signal.SIGHUP)
+        write_app(server, APP.replace("one", "two"))
+        release(server, "importing")
+        notified(server, "^RELOADING=1")
+        notified(server, "^READY=1", 2)
+        assert text(server) == "two"
+        assert_well(server, 1)
+        assert [line for line in server.notify.lines() if line in ("READY=1", "RELOADING=1")] == [
+            "READY=1",
+            "RELOADING=1",
+            "READY=1",
+        ]
+    finally:
+        server.stop()
+
+
+def test_stop_in_a_reload(start_server):
+    """Neither generation is left over, and the request under way is finished."""
+    server = start_server(APP)
+    thread, result = in_background(server.get, "/wait")
+    wait_for_file(server, "waiting")
+    write_app(server, SLOW)
+    server.signal(signal.SIGHUP)
+    wait_for_file(server, "importing")
+    server.signal(signal.SIGTERM)
+    notified(server, "^STOPPING=1")
+    release(server, "waiting")
+    thread.join(DEADLINE)
+    assert result["value"].status == 200
+    assert server.wait() == 0
+    assert not processes(server)
+
+
+def test_reload_and_stop_at_once(start_server):
+    server = start_server(APP, {"workers_count": 2})
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGHUP)
+    assert server.wait() == 0
+    assert not processes(server)
+
+
+def test_stop_under_load(start_server):
+    """Who has connected is answered, and told that the connection ends; who comes later waits in the socket for the
+    next start."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    server = start_server(APP, listeners=[listener.dup()])
+    with server.connect() as idle, server.connect() as running:
+        assert idle.request().body == b"one"
+        running.send(request(target="/wait") + request())
+        wait_for_file(server, "waiting")
+        waiting = [server.connect() for _ in range(5)]
+        for connection in waiting:
+            connection.send(request())
+        server.signal(signal.SIGTERM)
+        notified(server, "^STOPPING=1")
+        idle.assert_closed()
+        release(server, "waiting")
+        for connection in [running, *waiting]:
+            response = connection.read_response()
+            while not response.closes:
+                assert response.status == 200
+                response = connection.read_response()
+            assert (response.status, response.body) == (200, b"one")
+            connection.assert_closed()
+            connection.close()
+    assert server.wait() == 0
+    with server.connect() as late:
+        late.send(request())
+        start_server(APP.replace("one", "two"), listeners=[listener])
+        assert late.read_response().body == b"two"
+
+
+def test_killed_supervisor_lets_requests_finish(start_server):
+    server = start_server(APP, {"workers_count": 2})
+    with server.connect() as client:
+        client.send(request(target="/wait"))
+        wait_for_file(server, "waiting")
+        server.signal(signal.SIGKILL)
+        server.process.wait(DEADLINE)
+        release(server, "waiting")
+        response = client.read_response()
+        assert response.status == 200 and response.closes
+        client.assert_closed()
+    poll(lambda: not processes(server), "the workers and the zygote to leave")
+    server.process = None
+
+
+def test_system_exit_is_never_the_servers(start_server):
+    """gunicorn takes SystemExit(3) for a failure to boot, and stops."""
+    server = start_server("behaviours:app")
+    before = server.pids()
+    for when in ("before", "started", "empty"):
+        assert server.get(f"/raises?when={when}&what=SystemExit").status == 500
+    assert server.get("/hello").status == 200
+    assert server.pids() == before
+
+
+# --- faults that the kernel makes, see faults.c ---
+
+
+class Faults:
+    """The switches of faults.c."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set()
+
+    def environment(self):
+        return {"LD_PRELOAD": str(BUILD / "tests/e2e/faults.so"), "CGUNICORN_TEST_FAULTS": str(self.path)}
+
+    def set(self, clock_offset_sec=0, accept_errno=0, n_accept_errors=0):
+        if not self.path.exists():
+            self.path.write_bytes(bytes(16))
+        with self.path.open("r+b", buffering=0) as file:
+            file.write(struct.pack("=qii", clock_offset_sec, accept_errno, n_accept_errors))
+
+    def n_accept_errors(self):
+        return struct.unpack("=qii", self.path.read_bytes())[2]
+
+
+@pytest.fixture
+def faults(tmp_path):
+    if SANITIZED:
+        pytest.skip("a sanitizer must be preloaded first")
+    return Faults(tmp_path / "faults")
+
+
+@pytest.mark.parametrize("error", ["ECONNABORTED", "EINTR", "EAGAIN", "EPROTO", "ENETDOWN", "EPERM"])
+def test_errors_of_accept_that_concern_one_client(start_server, faults, error):
+    """Ignored: the next one is served, and nothing is said."""
+    server = start_server(APP, environment=faults.environment())
+    faults.set(accept_errno=getattr(errno, error), n_accept_errors=3)
+    assert text(server) == "one"
+    assert faults.n_accept_errors() == 0
+    assert not re.search(r"\[(WARNING|ERROR|CRITICAL)\]", server.log())
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])
+def test_errors_of_accept_that_pass_by(start_server, faults, error):
+    """A pause, one line, and all is well again by itself."""
+    server = start_server(APP, environment=faults.environment())
+    faults.set(accept_errno=getattr(errno, error), n_accept_errors=3)
+    assert text(server) == "one"
+    assert faults.n_accept_errors() == 0
+    server.wait_for_log(re.escape(os.strerror(getattr(errno, error))))
+    assert server.log().count("Cannot accept connections for now") == 1
+
+
+@pytest.mark.parametrize("days", [36500, -10000])
+def test_clock_that_jumps(start_server, faults, days):
+    """Time-outs go on as they were, as their clock is CLOCK_MONOTONIC; Date is the new time."""
+    server = start_server(APP, {"timeouts_request": "1h"}, environment=faults.environment())
+    with server.connect() as idle, server.connect() as running:
+        assert idle.request().status == 200
+        running.send(request(target="/wait"))
+        wait_for_file(server, "waiting")
+        faults.set(clock_offset_sec=days * 86400)
+        with server.connect() as unfinished:
+            unfinished.send(b"GET / HT")
+            release(server, "waiting")
+            assert running.read_response().status == 200
+            year = time.gmtime(time.time() + days * 86400).tm_year
+            assert f" {year} " in running.request().header("Date")
+            assert f" {year} " in idle.request().header("Date")
+            unfinished.send(b"TP/1.1\r\nHost: a\r\n\r\n")
+            assert unfinished.read_response().status == 200
+    assert len(workers(server)) == 1
+    assert not re.search(r"\[(WARNING|ERROR|CRITICAL)\]|was killed", server.log())
