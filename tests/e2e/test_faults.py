@@ -7,13 +7,14 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from client import request
-from harness import BUILD, DEADLINE, SANITIZED, Server, poll
+from harness import BUILD, DEADLINE, PROGRAM, SANITIZED, Server, poll
 from supervision import (
     APP,
     SLOW,
@@ -291,6 +292,69 @@ def test_killed_supervisor_lets_requests_finish(start_server):
         client.assert_closed()
     poll(lambda: not processes(server), "the workers and the zygote to leave")
     server.process = None
+
+
+# --- applications that take all there is ---
+
+# /memory asks for more than there may be; /tasks makes processes until there may be no more.
+GREEDY = (
+    APP
+    + """
+import signal
+modest = app
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/memory":
+        bytearray(1 << 40)
+    if environ["PATH_INFO"] == "/tasks":
+        while True:
+            pid = os.fork()
+            if pid == 0:
+                signal.pause()
+            with open("tasks", "a") as file:
+                print(pid, file=file)
+    return modest(environ, start_response)
+"""
+)
+
+
+def test_application_without_memory(start_server):
+    server = start_server(GREEDY)
+    before = workers(server)
+    assert server.get("/memory").status == 500
+    server.wait_for_log("MemoryError")
+    assert text(server) == "one" and workers(server) == before
+
+
+def test_no_process_may_be_made():
+    """A worker that dies meanwhile is replaced as soon as one may be."""
+    other = ["setpriv", "--reuid=54321", "--clear-groups"]
+    wrapper = ["prlimit", "--nproc=32", *other]
+    if subprocess.run([*wrapper, str(PROGRAM), "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("may not become another user, who has no other processes")
+    server = Server(GREEDY, {"timeouts_request": "0"}, wrapper=wrapper)
+    for path in (server.directory, server.directory / "log"):
+        path.touch()
+        os.chown(path, 54321, -1)
+    try:
+        server.launch()
+        poll(server.notify.path.exists)
+        server.notify.path.chmod(0o777)
+        server.wait_for_notification("READY=1")
+        assert server.get("/tasks").status == 500
+        server.wait_for_log("BlockingIOError")
+        (zygote,) = zygotes(server)
+        subprocess.run([*other, "prlimit", f"--pid={zygote}", "--nproc=1:32"], check=True)
+        os.kill(int(text(server, "/pid")), signal.SIGKILL)
+        server.wait_for_log("Cannot fork worker 0: Resource temporarily unavailable")
+        with (server.directory / "tasks").open() as tasks:
+            for pid in tasks:
+                os.kill(int(pid), signal.SIGKILL)
+        subprocess.run([*other, "prlimit", f"--pid={zygote}", "--nproc=32:32"], check=True)
+        assert text(server) == "one"
+        server.check_faults()
+    finally:
+        server.destroy()
 
 
 def test_system_exit_is_never_the_servers(start_server):

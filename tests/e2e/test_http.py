@@ -225,6 +225,7 @@ def test_upgrade_is_ignored(echo):
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Protocol: caf\xe9",
         ]
         assert echoed(connection.request("POST", "/", *websocket, body=b"hello"))["body"] == "hello"
         assert echoed(connection.request())
@@ -767,6 +768,15 @@ def test_connections_limit(server):
     for connection in more:
         assert echoed(connection.read_response())
         connection.close()
+
+
+def test_cost_of_blanks(echo):
+    """A pattern that tries each of them as an end takes minutes for this (CVE-2020-5236)."""
+    fields = [f"X-{i}: a{' ' * 8000}{'b' if i < 6 else chr(16)}" for i in range(7)]
+    for _ in range(20):
+        with echo.connect() as connection:
+            assert_refusal(connection.request("GET", "/", *fields), {400})
+            connection.assert_closed()
 
 
 # --- slow clients and time-outs ------

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the machine runs out of: file descriptors, room for spooled bodies."""
+import fcntl
 import json
 import os
 import socket
@@ -29,25 +30,49 @@ def test_descriptors_run_out(start_server):
     assert len(lines) == 1, lines
 
 
+def ticks(pid):
+    """The time that a process has computed, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def test_waiting_for_descriptors_is_no_busy_loop(start_server):
     site = start_server("echo:app", nofile=64)
     connections = [site.connect() for _ in range(100)]
     site.wait_for_log("(?i)too many open files")
     pid = json.loads(connections[0].request().body)["pid"]
-
-    def ticks():
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-
-    before = ticks()
+    before = ticks(pid)
     with pytest.raises(TimeoutError):
         connections[-1].socket.settimeout(2)
         connections[-1].socket.recv(1)
-    assert ticks() - before < 50, "of 200 ticks"
+    assert ticks(pid) - before < 50, "of 200 ticks"
     for connection in connections:
         connection.close()
     assert site.get().status == 200
+
+
+def test_clients_that_left_cost_nothing(start_server):
+    """No busy loop over connections that ended in one way or another (CVE-2024-49769)."""
+    site = start_server("behaviours:app")
+    pid = json.loads(site.get("/state").body)["pid"]
+    octets = [b"", b"GET", request(), request(target="/big?size=8000000"), b"bad\r\n\r\n" + request() * 100]
+    left = []
+    for end in ("close", "reset", "send_end"):
+        for sent in octets:
+            connection = site.connect(receive_buffer=4096)
+            connection.send(sent)
+            getattr(connection, end)()
+            left.append(connection)
+    with site.connect() as idle:
+        before = ticks(pid)
+        with pytest.raises(TimeoutError):
+            idle.socket.settimeout(1)
+            idle.socket.recv(1)
+        assert ticks(pid) - before < 50, "of 100 ticks"
+    for connection in left:
+        connection.close()
+    assert site.get("/hello").status == 200
 
 
 def test_no_directory_to_spool_into(start_server, tmp_path):
@@ -62,19 +87,28 @@ def test_no_directory_to_spool_into(start_server, tmp_path):
 
 @pytest.mark.parametrize("reader", ["asleep", "gone"])
 def test_log_that_nobody_reads(start_server, reader):
-    """A journal that is stuck, or died, stops no request."""
+    """A journal that is stuck, or died, stops no request; when it is read again, it is told what it missed."""
     reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     site = start_server("behaviours:app", output=writing)
     os.close(writing)
     if reader == "gone":
         os.close(reading)
-    for _ in range(1000):  # some hundred octets each; the pipe holds 64 KiB
+    for _ in range(100):  # some hundred octets each
         with site.connect() as connection:
             connection.send(b"GET /a-target-of-some-length HTTP/1.1\r\n\r\n")
             assert connection.read_response().status == 400
         assert site.get("/raises?when=before").status == 500
     assert site.get("/hello").status == 200
     if reader == "asleep":
+        os.set_blocking(reading, False)
+        log = b""
+        while b" messages lost" not in log:
+            assert site.get("/raises?when=before").status == 500
+            try:
+                log += os.read(reading, 65536)
+            except BlockingIOError:
+                pass
         os.close(reading)
 
 

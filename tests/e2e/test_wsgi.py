@@ -190,6 +190,7 @@ def test_fields_cannot_be_taken_for_cgi_keys(server):
         "Server-Name: evil.example",
         "Request-Method: DELETE",
         "Wsgi.url-scheme: https",
+        "X-Client-Ip: 6.6.6.6",
         "Proxy: http://evil.example/",
     )["environ"]
     assert (
