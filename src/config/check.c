@@ -101,8 +101,38 @@ static const char *check_proxy_header(const char *item, Span *ret_bad)
     if (proxy_header_from_name(item) > 0)
         return NULL;
     return "is no such field; there are x-forwarded-for, x-forwarded-proto, x-forwarded-host, "
-           "x-forwarded-port, "
-           "x-forwarded-prefix and forwarded";
+           "x-forwarded-port, x-forwarded-prefix, x-forwarded-ssl, x-forwarded-protocol and forwarded";
+}
+
+/* Names that a field with '-' has a meaning of its own by are not to be taken from it. */
+static const char *check_forwarder_header(const char *item, Span *ret_bad)
+{
+    static const char *const taken[] = {"CONTENT_LENGTH", "CONTENT_TYPE", "TRANSFER_ENCODING"};
+
+    (void)ret_bad;
+    if (!strchr(item, '_') ||
+        strspn(item, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != strlen(item))
+        return "is no name with '_'; write letters, digits and '_', for example SCRIPT_NAME; names with '-' "
+               "need no permission";
+    if (strcasecmp(item, "PATH_INFO") == 0)
+        return "is not for proxies to set: it follows from the request's path and SCRIPT_NAME";
+    if (strncasecmp(item, "X_FORWARDED_", strlen("X_FORWARDED_")) == 0)
+        return "would hide the field of that name with '-', which proxy.headers is for";
+    for (size_t i = 0; i < ELEMENTSOF(taken); i++)
+        if (strcasecmp(item, taken[i]) == 0)
+            return "would hide the field of that name with '-', which says what the body is";
+    return NULL;
+}
+
+static const char *check_header_map(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (strcmp(item, "drop") == 0 || strcmp(item, "refuse") == 0)
+        return NULL;
+    if (strcmp(item, "dangerous") == 0)
+        return "is not offered: a client's X_User would become HTTP_X_USER, past a proxy that checks X-User; "
+               "write drop or refuse, and name in proxy.forwarder_headers what your proxies set";
+    return "is neither drop nor refuse";
 }
 
 static const char *check_access(const char *item, Span *ret_bad)
@@ -207,6 +237,8 @@ static const struct {
     {offsetof(Config, app_environment), check_environment},
     {offsetof(Config, proxy_trusted), check_trusted},
     {offsetof(Config, proxy_headers), check_proxy_header},
+    {offsetof(Config, proxy_forwarder_headers), check_forwarder_header},
+    {offsetof(Config, request_header_map), check_header_map},
     {offsetof(Config, proxy_protocol), check_proxy_protocol},
     {offsetof(Config, log_access), check_access},
     {offsetof(Config, log_access_format), check_access_format},

@@ -32,6 +32,27 @@ static bool is_proto(Span s)
     return span_equal_nocase(s, SPAN_LITERAL("https")) || span_equal_nocase(s, SPAN_LITERAL("http"));
 }
 
+/* Of X-Forwarded-Ssl, and of X-Forwarded-Protocol, in which some write "ssl": the scheme that they mean. */
+static bool is_switch(Span s)
+{
+    return span_equal_nocase(s, SPAN_LITERAL("on")) || span_equal_nocase(s, SPAN_LITERAL("off"));
+}
+
+static Span switch_to_proto(Span s)
+{
+    return span_equal_nocase(s, SPAN_LITERAL("on")) ? SPAN_LITERAL("https") : SPAN_LITERAL("http");
+}
+
+static bool is_protocol(Span s)
+{
+    return is_proto(s) || span_equal_nocase(s, SPAN_LITERAL("ssl"));
+}
+
+static Span protocol_to_proto(Span s)
+{
+    return span_equal_nocase(s, SPAN_LITERAL("ssl")) ? SPAN_LITERAL("https") : s;
+}
+
 static bool is_port(Span s)
 {
     unsigned port = 0;
@@ -255,17 +276,25 @@ typedef struct Kind {
     bool (*is_valid)(Span s);
     bool (*is_same)(Span a, Span b);
     const char *malformed, *contradictory;
+    Span (*translate)(Span s); /* a valid value to that of the part; NULL: it is that */
 } Kind;
 
 static const Kind kinds[] = {
     {PROXY_X_FORWARDED_PROTO, PART_PROTO, SPAN_LITERAL("x-forwarded-proto"), is_proto, span_equal_nocase,
-     "malformed X-Forwarded-Proto", "contradictory X-Forwarded-Proto"},
+     "malformed X-Forwarded-Proto", "contradictory X-Forwarded-Proto", NULL},
+    {PROXY_X_FORWARDED_SSL, PART_PROTO, SPAN_LITERAL("x-forwarded-ssl"), is_switch, span_equal_nocase,
+     "malformed X-Forwarded-Ssl", "contradictory X-Forwarded-Ssl", switch_to_proto},
+    {PROXY_X_FORWARDED_PROTOCOL, PART_PROTO, SPAN_LITERAL("x-forwarded-protocol"), is_protocol,
+     span_equal_nocase, "malformed X-Forwarded-Protocol", "contradictory X-Forwarded-Protocol",
+     protocol_to_proto},
     {PROXY_X_FORWARDED_HOST, PART_HOST, SPAN_LITERAL("x-forwarded-host"), target_authority_is_valid,
-     span_equal_nocase, "malformed X-Forwarded-Host", "contradictory X-Forwarded-Host"},
+     span_equal_nocase, "malformed X-Forwarded-Host", "contradictory X-Forwarded-Host", NULL},
     {PROXY_X_FORWARDED_PORT, PART_PORT, SPAN_LITERAL("x-forwarded-port"), is_port, span_equal,
-     "malformed X-Forwarded-Port", "contradictory X-Forwarded-Port"},
+     "malformed X-Forwarded-Port", "contradictory X-Forwarded-Port", NULL},
     {PROXY_X_FORWARDED_PREFIX, PART_PREFIX, SPAN_LITERAL("x-forwarded-prefix"), is_prefix, span_equal,
-     "malformed X-Forwarded-Prefix", "contradictory X-Forwarded-Prefix"},
+     "malformed X-Forwarded-Prefix", "contradictory X-Forwarded-Prefix", NULL},
+    {PROXY_SCRIPT_NAME, PART_PREFIX, SPAN_LITERAL("script_name"), is_prefix, span_equal,
+     "malformed SCRIPT_NAME", "contradictory SCRIPT_NAME", NULL},
 };
 
 static int refuse(Request *r, const char *reason)
@@ -280,11 +309,13 @@ static int read_kind(Request *r, const Kind *k, Span *said)
     for (size_t i = 0; i < r->n_fields; i++) {
         Span list = r->fields[i].value, value;
 
-        if (!token_is(r->fields[i].name, k->name))
+        if (!span_equal_nocase(r->fields[i].name, k->name))
             continue;
         while (list_next(&list, &value)) {
             if (!k->is_valid(value))
                 return refuse(r, k->malformed);
+            if (k->translate)
+                value = k->translate(value);
             if (said->data && !k->is_same(*said, value))
                 return refuse(r, k->contradictory);
             *said = value;
@@ -317,10 +348,12 @@ static int merge(Request *r, Span said[], const Span forwarded[])
     return 0;
 }
 
-static bool has_forwarded_fields(const Request *r)
+static bool has_forwarded_fields(unsigned believed, const Request *r)
 {
     static const Span prefix = SPAN_LITERAL("x-forwarded-");
 
+    if (believed & PROXY_SCRIPT_NAME && request_field(r, "script_name").data)
+        return true;
     for (size_t i = 0; i < r->n_fields; i++) {
         Span name = r->fields[i].name;
 
@@ -353,7 +386,7 @@ int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Req
     int status;
 
     *ret = (Forwarded){0};
-    if (!t || !has_forwarded_fields(r) || !trusted_proxies_contain_peer(t, peer))
+    if (!t || !has_forwarded_fields(believed, r) || !trusted_proxies_contain_peer(t, peer))
         return 0;
     status = read_fields(t, believed, r, said);
     if (status != 0)

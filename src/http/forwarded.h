@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who asked for what, and how, where trusted proxies stand in between: Forwarded (RFC 7239), and
- * X-Forwarded-For, -Proto, -Host, -Port and -Prefix. */
+ * X-Forwarded-For, -Proto, -Ssl, -Protocol, -Host, -Port and -Prefix, SCRIPT_NAME. */
 #pragma once
 
 #include "base/proxy-headers.h"

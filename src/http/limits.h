@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a request may cost before it is refused. */
+/* What a request may cost, and have for names of fields, before it is refused. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,4 +12,9 @@ typedef struct HttpLimits {
     size_t head;         /* the head with all its CRLFs; more: 431 */
     unsigned fields;     /* more: 431 */
     uint64_t body;       /* octets, decoded; more: 413; UINT64_MAX: any */
+
+    /* Names with '_' are dropped, or refused by 400, but for these (NULL-terminated, in any case; NULL: none), which the caller
+     * then gives to forwarder_fields_admit(). */
+    bool refuses_ambiguous_names;
+    char *const *forwarder_fields;
 } HttpLimits;

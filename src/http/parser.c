@@ -278,14 +278,25 @@ static bool is_ambiguous(Span name)
     return memchr(name.data, '_', name.size);
 }
 
-static int read_fields(Request *r, Semantics *m)
+static bool is_kept(Span name, const HttpLimits *limits)
+{
+    for (char *const *kept = limits->forwarder_fields; kept && *kept; kept++)
+        if (span_equal_nocase(name, span_of(*kept)))
+            return true;
+    return false;
+}
+
+static int read_fields(Request *r, Semantics *m, const HttpLimits *limits)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < r->n_fields; i++) {
         int status;
 
-        if (is_ambiguous(r->fields[i].name)) {
+        if (is_ambiguous(r->fields[i].name) && !is_kept(r->fields[i].name, limits)) {
+            if (limits->refuses_ambiguous_names)
+                return refuse(r, 400, "'_' in the name of a field");
+            r->dropped_field = r->fields[i].name;
             r->n_dropped_fields++;
             continue;
         }
@@ -365,7 +376,7 @@ int request_parse(Request *r, const char *head, size_t size, const HttpLimits *l
     if (status == 0)
         status = parse_target(r);
     if (status == 0)
-        status = read_fields(r, &m);
+        status = read_fields(r, &m, limits);
     if (status == 0)
         status = decide_host(r, &m);
     if (status == 0)

@@ -23,6 +23,7 @@ typedef struct Request {
     size_t n_fields;
     size_t fields_capacity;
     unsigned n_dropped_fields; /* names with '_' (CVE-2015-0219) */
+    Span dropped_field;        /* name of the last of them */
     unsigned version_minor;    /* of HTTP/1.x: 0, or 1 for every other */
     int64_t content_length;    /* -1: none given */
     bool chunked;

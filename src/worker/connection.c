@@ -288,8 +288,7 @@ void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reas
     char request[512];
 
     describe_request(x, request, sizeof request);
-    log_info("Refused a request of %s: %u, %s: %s", c->address[0] ? c->address : "a local client", status,
-             reason, request);
+    log_info("Refused a request of %s: %u, %s: %s", peer_name(c), status, reason, request);
     x->status = status;
     connection_log_access(l, c, NULL);
     c->state = CONNECTION_WRITING;

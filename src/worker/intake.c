@@ -2,8 +2,10 @@
 /* The way in: from octets to a complete request. */
 #include "worker/intake.h"
 
+#include "base/escape.h"
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "http/forwarder-fields.h"
 #include "http/parser.h"
 #include "worker/peer.h"
 
@@ -127,11 +129,25 @@ static int intake_parse(Loop *l, Exchange *x, size_t head_size)
     return r < 0 ? r : request_parse(&x->request, buffer_head(&x->in), head_size, &l->limits);
 }
 
+/* Otherwise nobody would find out why the application does not see them. */
+static void intake_note_dropped_fields(const Connection *c)
+{
+    const Request *r = &c->exchange->request;
+    char name[64];
+
+    escape_bytes(name, sizeof name, r->dropped_field);
+    log_debug("Dropped %u fields of a request of %s for the '_' in their names or for "
+              "proxy.forwarder_headers: %s%s",
+              r->n_dropped_fields, peer_name(c), name, r->n_dropped_fields > 1 ? " and others" : "");
+}
+
 static void intake_on_head(Loop *l, Connection *c, size_t head_size)
 {
     Exchange *x = c->exchange;
     int r = intake_parse(l, x, head_size);
 
+    if (r == 0 && l->limits.forwarder_fields)
+        r = forwarder_fields_admit(&x->request, &l->limits, peer_is_trusted(l, c));
     if (r == 0)
         r = forwarded_resolve(c->is_nameless ? NULL : l->trusted, l->believed, span_of(c->address),
                               &x->request, &x->forwarded);
@@ -139,6 +155,8 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
         connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
         return;
     }
+    if (x->request.n_dropped_fields > 0)
+        intake_note_dropped_fields(c);
     x->head_size = head_size;
     if (!request_has_body(&x->request)) {
         connection_on_request(l, c);

@@ -84,6 +84,8 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
         .head = c->limits_head,
         .fields = c->limits_fields,
         .body = c->limits_body ? c->limits_body : UINT64_MAX,
+        .refuses_ambiguous_names = strcmp(c->request_header_map, "refuse") == 0,
+        .forwarder_fields = c->proxy_forwarder_headers,
     };
     timeout_list_init(&l->timeouts[TIMEOUT_HEAD], c->timeouts_head);
     timeout_list_init(&l->timeouts[TIMEOUT_BODY], c->timeouts_body);
@@ -95,6 +97,9 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     clients_init(&l->clients, c->limits_connections_per_ip);
     for (char **name = c->proxy_headers; name && *name; name++)
         l->believed |= (unsigned)proxy_header_from_name(*name); /* config has checked them */
+    for (char **name = c->proxy_forwarder_headers; name && *name; name++)
+        if (strcasecmp(*name, "SCRIPT_NAME") == 0)
+            l->believed |= PROXY_SCRIPT_NAME;
     r = trusted_proxies_new(c->proxy_trusted, &l->trusted, &bad);
     if (r < 0)
         return r;

@@ -62,6 +62,16 @@ static bool peer_count(Loop *l, Connection *c, const struct sockaddr_storage *pe
     return false;
 }
 
+const char *peer_name(const Connection *c)
+{
+    return c->address[0] ? c->address : "a local client";
+}
+
+bool peer_is_trusted(const Loop *l, const Connection *c)
+{
+    return !c->is_nameless && trusted_proxies_contain_peer(l->trusted, span_of(c->address));
+}
+
 /* --- the PROXY protocol --- */
 
 /* One record a minute is enough: others cause them as often as they like. */
@@ -73,15 +83,10 @@ static bool note_is_due(const Loop *l, usec_t *next_usec)
     return true;
 }
 
-static const char *peer_name(const Connection *c)
-{
-    return c->address[0] ? c->address : "a Unix socket";
-}
-
 /* The header is believed whatever it says: from everybody else it is not even read. */
 static bool peer_may_proxy(Loop *l, const Connection *c)
 {
-    if (trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
+    if (peer_is_trusted(l, c))
         return true;
     if (note_is_due(l, &l->next_stranger_note_usec))
         log_notice("Closed a connection from %s: its listener is one of proxy.protocol, which is for "

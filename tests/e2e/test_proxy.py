@@ -5,7 +5,10 @@ import json
 
 import pytest
 
-ALL = "x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix forwarded"
+ALL = (
+    "x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix forwarded"
+    " x-forwarded-ssl x-forwarded-protocol"
+)
 
 
 @pytest.fixture
@@ -76,6 +79,12 @@ def test_only_trusted_addresses(believing, unix):
         (["X-Forwarded-Proto: HTTPS"], "https"),
         (["X-Forwarded-Proto: http"], "http"),
         (["X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7"], "https"),
+        (["X-Forwarded-Ssl: on"], "https"),
+        (["X-Forwarded-Ssl: off"], "http"),
+        (["X-Forwarded-Protocol: ssl"], "https"),
+        (["X-Forwarded-Protocol: https"], "https"),
+        (["X-Forwarded-Protocol: http"], "http"),
+        (["X-Forwarded-Protocol: ssl", "X-Forwarded-Ssl: on", "X-Forwarded-Proto: https"], "https"),
     ],
 )
 def test_scheme_from_a_trusted_peer(believing, fields, scheme):
@@ -162,6 +171,10 @@ def test_nothing_stays_for_the_next_request(believing):
     "fields",
     [
         ["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"],
+        ["X-Forwarded-Proto: https", "X-Forwarded-Ssl: off"],
+        ["X-Forwarded-Protocol: ssl", "X-Forwarded-Proto: http"],
+        ["X-Forwarded-Ssl: on", "X-Forwarded-Protocol: http"],
+        ["Forwarded: proto=http", "X-Forwarded-Ssl: on"],
         ["X-Forwarded-Host: a, b"],
         ["X-Forwarded-Port: 80", "X-Forwarded-Port: 81"],
         ["X-Forwarded-Prefix: /a, /b"],
@@ -180,6 +193,8 @@ def test_contradiction(believing, fields):
         "X-Forwarded-Host: a/b",
         "X-Forwarded-Host: me@a",
         "X-Forwarded-Host:",
+        "X-Forwarded-Ssl: 1",
+        "X-Forwarded-Protocol: on",
         "X-Forwarded-Port: 0",
         "X-Forwarded-Port: http",
         "X-Forwarded-Prefix: shop",
@@ -265,3 +280,92 @@ def test_what_is_believed_by_default(server):
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/evil/a")
     assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("127.0.0.1", "https")
     assert seen(site, "X-Forwarded-Host: a, b") == ("127.0.0.1", "http")
+    assert seen(site, "X-Forwarded-Ssl: on", "X-Forwarded-Protocol: nonsense") == ("127.0.0.1", "http")
+
+
+# --- names with '_' ---
+
+NAMES = "SCRIPT_NAME REMOTE_USER"
+
+
+def keys_of(environ):
+    return {key: value for key, value in environ.items() if key.endswith(("SCRIPT_NAME", "REMOTE_USER"))}
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_names_for_proxies(server, unix):
+    site = server("echo:app", unix=unix, proxy_forwarder_headers=NAMES)
+    environ = environ_of(site, "/shop/a", "Script_Name: /shop", "REMOTE_USER: bob", "X_Other: 1")
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", "/a")
+    assert environ["HTTP_REMOTE_USER"] == "bob"
+    assert "REMOTE_USER" not in environ and "HTTP_X_OTHER" not in environ
+    assert keys_of(environ_of(site, "/shop/a")) == {"SCRIPT_NAME": ""}
+
+
+@pytest.mark.parametrize("fields", [["Script-Name: /shop", "Remote-User: bob"], ["script-name: x", "REMOTE-USER: bob"]])
+def test_names_that_read_the_same(server, fields):
+    """A proxy passes them on like any field: they may not stand in for its own, nor be added to them."""
+    site = server("echo:app", proxy_forwarder_headers=NAMES)
+    assert keys_of(environ_of(site, "/shop/a", *fields)) == {"SCRIPT_NAME": ""}
+    environ = environ_of(site, "/shop/a", fields[0], "SCRIPT_NAME: /shop", "REMOTE_USER: alice", fields[1])
+    assert keys_of(environ) == {
+        "SCRIPT_NAME": "/shop",
+        "HTTP_SCRIPT_NAME": "/shop",
+        "HTTP_REMOTE_USER": "alice",
+    }
+    unreserved = environ_of(server("echo:app"), "/shop/a", *fields)
+    assert unreserved["HTTP_REMOTE_USER"] == "bob" and unreserved["SCRIPT_NAME"] == ""
+
+
+def test_names_for_proxies_from_others(server):
+    site = server("echo:app", proxy_forwarder_headers=NAMES, proxy_trusted="unix")
+    fields = ["SCRIPT_NAME: /shop", "REMOTE_USER: bob", "Remote-User: eve"]
+    assert keys_of(environ_of(site, "/shop/a", *fields)) == {"SCRIPT_NAME": ""}
+
+
+def test_names_for_proxies_of_nameless_clients(server):
+    """The PROXY protocol: the peer is trusted, but whose words it passes on nobody knows."""
+    site = server("echo:app", proxy_forwarder_headers=NAMES, proxy_protocol="all")
+    for header, script_name in [(b"PROXY UNKNOWN", ""), (b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2", "")]:
+        with site.connect() as connection:
+            connection.send(header + b"\r\n")
+            environ = json.loads(connection.request("GET", "/shop/a", "SCRIPT_NAME: /shop").body)["environ"]
+            assert keys_of(environ) == {"SCRIPT_NAME": script_name}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["SCRIPT_NAME: shop"],
+        ["SCRIPT_NAME: //evil.example"],
+        ["SCRIPT_NAME:"],
+        ["SCRIPT_NAME: /a", "SCRIPT_NAME: /b"],
+        ["SCRIPT_NAME: /a", "X-Forwarded-Prefix: /b"],
+    ],
+)
+def test_script_name_is_checked_like_a_prefix(server, fields):
+    assert seen(server("echo:app", proxy_forwarder_headers=NAMES, proxy_headers=ALL), *fields) == 400
+
+
+def test_ambiguous_names_are_dropped(start_server):
+    site = start_server("echo:app", {"log_level": "debug"})
+    environ = environ_of(site, "/", "X_User: eve", "X-User: bob")
+    assert environ["HTTP_X_USER"] == "bob"
+    site.wait_for_log("Dropped 1 field.* of 127.0.0.1 .*X_User")
+
+
+def test_ambiguous_names_are_refused(server):
+    site = server("echo:app", request_header_map="refuse", proxy_forwarder_headers=NAMES)
+    assert seen(site, "X_User: eve") == 400
+    assert seen(site, "_:") == 400
+    assert environ_of(site, "/", "REMOTE_USER: bob", "X-User: bob")["HTTP_REMOTE_USER"] == "bob"
+    untrusted = server(
+        "echo:app", request_header_map="refuse", proxy_forwarder_headers=NAMES, proxy_trusted="unix"
+    )
+    assert seen(untrusted, "REMOTE_USER: bob") == 400
+    assert seen(untrusted, "X-User: bob") == ("127.0.0.1", "http")
+
+
+def test_dangerous_names_are_not_offered(start_server):
+    with pytest.raises(AssertionError, match="exited with 78(.|\n)*request.header_map(.|\n)*is not offered"):
+        start_server("echo:app", {"request_header_map": "dangerous"})

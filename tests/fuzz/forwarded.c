@@ -27,6 +27,9 @@ static const struct {
     {'O', "X-Forwarded-Port", PROXY_X_FORWARDED_PORT},
     {'R', "X-Forwarded-Prefix", PROXY_X_FORWARDED_PREFIX},
     {'E', "Forwarded", PROXY_FORWARDED},
+    {'S', "X-Forwarded-Ssl", PROXY_X_FORWARDED_SSL},
+    {'L', "X-Forwarded-Protocol", PROXY_X_FORWARDED_PROTOCOL},
+    {'N', "SCRIPT_NAME", PROXY_SCRIPT_NAME},
 };
 
 typedef struct Case {
@@ -193,6 +196,26 @@ static bool is_scheme(Span s)
     return is(s, "http") || is(s, "https");
 }
 
+static bool is_switch(Span s)
+{
+    return is(s, "on") || is(s, "off");
+}
+
+static bool is_protocol(Span s)
+{
+    return is_scheme(s) || is(s, "ssl");
+}
+
+static bool is_secure(Span s)
+{
+    return is(s, "https") || is(s, "ssl") || is(s, "on");
+}
+
+static bool is_same_scheme(Span a, Span b)
+{
+    return is_secure(a) == is_secure(b);
+}
+
 static bool is_port(Span s)
 {
     unsigned long port = 0;
@@ -231,14 +254,26 @@ static bool read_kind(const Case *c, const char *name, bool (*is_valid)(Span), b
 
 static int expect(const Case *c, Forwarded *ret)
 {
-    Span scheme;
+    Span schemes[3], script_name;
 
-    if (!read_kind(c, "X-Forwarded-Proto", is_scheme, span_equal_nocase, &scheme) ||
+    if (!read_kind(c, "X-Forwarded-Proto", is_scheme, is_same_scheme, &schemes[0]) ||
+        !read_kind(c, "X-Forwarded-Ssl", is_switch, is_same_scheme, &schemes[1]) ||
+        !read_kind(c, "X-Forwarded-Protocol", is_protocol, is_same_scheme, &schemes[2]) ||
         !read_kind(c, "X-Forwarded-Host", strict_authority, span_equal_nocase, &ret->host) ||
         !read_kind(c, "X-Forwarded-Port", is_port, span_equal, &ret->port) ||
-        !read_kind(c, "X-Forwarded-Prefix", is_prefix, span_equal, &ret->prefix))
+        !read_kind(c, "X-Forwarded-Prefix", is_prefix, span_equal, &ret->prefix) ||
+        !read_kind(c, "SCRIPT_NAME", is_prefix, span_equal, &script_name) ||
+        (script_name.data && ret->prefix.data && !span_equal(script_name, ret->prefix)))
         return 400;
-    ret->https = scheme.data && is(scheme, "https");
+    if (script_name.data)
+        ret->prefix = script_name;
+    for (size_t i = 0; i < ELEMENTSOF(schemes); i++) {
+        if (schemes[i].data && ret->says_scheme && is_secure(schemes[i]) != ret->https)
+            return 400;
+        if (schemes[i].data)
+            ret->https = is_secure(schemes[i]);
+        ret->says_scheme = ret->says_scheme || schemes[i].data;
+    }
     while (ret->prefix.size > 0 && ret->prefix.data[ret->prefix.size - 1] == '/')
         ret->prefix.size--;
     return expect_address(c, &ret->address);
@@ -258,7 +293,8 @@ static void check_same(const Forwarded *got, const Forwarded *expected)
     check_span("host", got->host, expected->host);
     check_span("port", got->port, expected->port);
     check_span("prefix", got->prefix, expected->prefix);
-    fuzz_check(got->https == expected->https, "https %d", got->https);
+    fuzz_check(got->https == expected->https && got->says_scheme == expected->says_scheme, "https %d",
+               got->https);
 }
 
 static bool has_field(const Case *c, const char *name)

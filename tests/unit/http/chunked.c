@@ -4,7 +4,8 @@
 
 #include "tap.h"
 
-static const HttpLimits limits = {8190, 8190, 65536, 100, 1000};
+static const HttpLimits limits = {
+    .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = 1000};
 
 static void check_runs(void)
 {

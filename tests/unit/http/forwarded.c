@@ -22,6 +22,18 @@ typedef struct Case {
     {                              \
         "x-forwarded-PROTO", value \
     }
+#define SSL(value)               \
+    {                            \
+        "X-Forwarded-SSL", value \
+    }
+#define PROTOCOL(value)               \
+    {                                 \
+        "X-Forwarded-Protocol", value \
+    }
+#define SCRIPT_NAME(value)   \
+    {                        \
+        "Script_NAME", value \
+    }
 #define HOST(value)               \
     {                             \
         "X-Forwarded-Host", value \
@@ -93,6 +105,37 @@ static const Case cases[] = {
     {.fields = {PROTO("https"), PROTO("http")}, .status = 400},
     {.fields = {PROTO("ftp")}, .status = 400},
     {.fields = {PROTO("")}, .status = 400},
+    {.fields = {SSL("on")}, .https = true},
+    {.fields = {SSL("ON, on")}, .https = true},
+    {.fields = {SSL("off")}},
+    {.fields = {SSL("")}, .status = 400},
+    {.fields = {SSL("yes")}, .status = 400},
+    {.fields = {SSL("https")}, .status = 400},
+    {.fields = {SSL("on"), SSL("off")}, .status = 400},
+    {.peer = "192.0.2.1", .fields = {SSL("on"), PROTOCOL("x")}},
+    {.fields = {PROTOCOL("ssl")}, .https = true},
+    {.fields = {PROTOCOL("HTTPS"), PROTOCOL("SSL")}, .https = true},
+    {.fields = {PROTOCOL("http")}},
+    {.fields = {PROTOCOL("")}, .status = 400},
+    {.fields = {PROTOCOL("on")}, .status = 400},
+    {.fields = {PROTOCOL("http, ssl")}, .status = 400},
+    {.fields = {SSL("on"), PROTOCOL("ssl"), PROTO("https"), FORWARDED("proto=https")}, .https = true},
+    {.fields = {SSL("off"), PROTOCOL("http"), PROTO("http"), FORWARDED("proto=http")}},
+    {.fields = {SSL("on"), PROTO("http")}, .status = 400},
+    {.fields = {PROTO("https"), SSL("off")}, .status = 400},
+    {.fields = {PROTOCOL("ssl"), PROTO("http")}, .status = 400},
+    {.fields = {PROTOCOL("http"), SSL("on")}, .status = 400},
+    {.fields = {SSL("on"), FORWARDED("proto=http")}, .status = 400},
+    /* as the prefix */
+    {.fields = {SCRIPT_NAME("/shop")}, .prefix = "/shop"},
+    {.fields = {SCRIPT_NAME("/shop/"), PREFIX("/shop/")}, .prefix = "/shop"},
+    {.fields = {SCRIPT_NAME("/shop"), PREFIX("/other")}, .status = 400},
+    {.fields = {SCRIPT_NAME("/a"), SCRIPT_NAME("/b")}, .status = 400},
+    {.fields = {SCRIPT_NAME("//a")}, .status = 400},
+    {.fields = {SCRIPT_NAME("a")}, .status = 400},
+    {.fields = {SCRIPT_NAME("")}, .status = 400},
+    {.fields = {{"Script-Name", "/shop"}}},
+    {.peer = "192.0.2.1", .fields = {SCRIPT_NAME("/shop")}},
     /* host, port and prefix: one of each */
     {.fields = {HOST("Example.org:8443")}, .host = "Example.org:8443"},
     {.fields = {HOST("[2001:db8::1]:8443, [2001:DB8::1]:8443")}, .host = "[2001:DB8::1]:8443"},
@@ -229,7 +272,7 @@ static bool is_said(Span got, const char *expected)
 static bool is_as_expected(const Case *c, const Forwarded *f)
 {
     return is_said(f->address, c->address) && is_said(f->host, c->host) && is_said(f->port, c->port) &&
-           is_said(f->prefix, c->prefix) && f->https == c->https;
+           is_said(f->prefix, c->prefix) && f->https == c->https && (f->says_scheme || !f->https);
 }
 
 static void check(const TrustedProxies *t, const Case *c)
@@ -257,6 +300,9 @@ static void check_reasons(const TrustedProxies *t)
         {{FOR("x")}, "malformed X-Forwarded-For"},
         {{PREFIX("x")}, "malformed X-Forwarded-Prefix"},
         {{PORT("1"), PORT("2")}, "contradictory X-Forwarded-Port"},
+        {{SSL("x")}, "malformed X-Forwarded-Ssl"},
+        {{PROTO("http"), PROTOCOL("ssl")}, "contradictory X-Forwarded-Protocol"},
+        {{PREFIX("/a"), SCRIPT_NAME("/b")}, "contradictory SCRIPT_NAME"},
         {{FORWARDED("x")}, "malformed Forwarded"},
         {{FORWARDED("host=a"), HOST("b")}, "Forwarded contradicts X-Forwarded-*"},
     };

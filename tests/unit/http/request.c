@@ -6,7 +6,8 @@
 #include "http/parser.h"
 #include "tap.h"
 
-static const HttpLimits limits = {8190, 8190, 65536, 100, 1000};
+static const HttpLimits limits = {
+    .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = 1000};
 
 static int parse(Request *r, const char *head)
 {
@@ -28,6 +29,29 @@ static void check_fields(Request *r)
     ok(span_is(request_field(r, "empty"), ""), "an empty value is not none");
     ok(!request_field(r, "cooki").data && !request_field(r, "x_y").data, "no such field");
     ok(!request_has_body(r));
+}
+
+/* Names with '_' that are for proxies are kept for forwarder_fields_admit(). */
+static void check_ambiguous_names(Request *r)
+{
+    static const char head[] =
+        "GET / HTTP/1.1\r\nHost: h\r\nscript_NAME: /a\r\nX_Y: 1\r\nScript-Name: b\r\n\r\n";
+    static const char first_bad[] = "GET / HTTP/1.1\r\nHost: h\r\n_: 1\r\n\r\n";
+    char *names[] = {(char *)"SCRIPT_NAME", (char *)"REMOTE_USER", NULL};
+    HttpLimits l = limits;
+
+    l.forwarder_fields = names;
+    is_int(request_parse(r, head, strlen(head), &l), 0);
+    ok(r->n_fields == 3 && span_is(request_field(r, "script_name"), "/a"));
+    ok(r->n_dropped_fields == 1 && span_is(r->dropped_field, "X_Y"));
+    l.refuses_ambiguous_names = true;
+    is_int(request_parse(r, head, strlen(head), &l), 400);
+    is_string(r->reason, "'_' in the name of a field");
+    is_int(request_parse(r, first_bad, strlen(first_bad), &l), 400);
+    names[1] = (char *)"x_y";
+    is_int(request_parse(r, head, strlen(head), &l), 0);
+    is_int(r->n_fields, 4);
+    is_int(r->n_dropped_fields, 0);
 }
 
 static void check_reuse(Request *r)
@@ -84,6 +108,7 @@ int main(void)
 
     request_init(&r);
     check_fields(&r);
+    check_ambiguous_names(&r);
     check_reuse(&r);
     check_refused(&r);
     check_many_fields(&r);

@@ -170,7 +170,8 @@ static int fake_end(ResponseSink *sink)
 
 void call_init(Call *c, const char *head)
 {
-    static const HttpLimits limits = {65536, 65536, 1 << 20, 1000, UINT64_MAX};
+    static const HttpLimits limits = {
+        .request_line = 65536, .field_size = 65536, .head = 1 << 20, .fields = 1000, .body = UINT64_MAX};
     int r;
 
     *c = (Call){.peer = {SPAN_LITERAL("192.0.2.7"), SPAN_LITERAL("40000"), SPAN_LITERAL("198.51.100.1"),
