@@ -3,8 +3,6 @@
 #include "supervisor/status.h"
 
 #include "base/cleanup.h"
-#include "supervisor/notify.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -21,9 +19,9 @@ void status_note(StatusLine *s, const char *text, usec_t now)
     s->next_usec = now + s->pause_usec;
 }
 
-usec_t status_update(StatusLine *s, const char *text, usec_t now)
+usec_t status_update(StatusLine *s, Notifier *n, const char *text, usec_t now)
 {
-    if (!notify_is_on())
+    if (!notify_is_on(n))
         return UINT64_MAX;
     if (strcmp(s->sent, text) == 0) {
         if (now >= s->next_usec) {
@@ -34,7 +32,8 @@ usec_t status_update(StatusLine *s, const char *text, usec_t now)
     }
     if (s->sent_usec > 0 && now < s->sent_usec + PAUSE_MIN_USEC)
         return s->sent_usec + PAUSE_MIN_USEC;
-    notify_status(text);
+    if (!notify_status(n, text))
+        return now + PAUSE_MIN_USEC;
     status_note(s, text, now);
     return s->next_usec;
 }
@@ -45,13 +44,13 @@ void status_expect_work(StatusLine *s, usec_t usec, usec_t now)
     s->extend_end_usec = now + usec;
 }
 
-usec_t status_extend(StatusLine *s, bool is_busy, usec_t now)
+usec_t status_extend(StatusLine *s, Notifier *n, bool is_busy, usec_t now)
 {
     if (!is_busy || now >= s->extend_end_usec)
         return UINT64_MAX;
     if (now >= s->extend_usec) {
-        notify_extend_timeout(EXTEND_BY_USEC);
-        s->extend_usec = now + EXTEND_EVERY_USEC;
+        s->extend_usec =
+            now + (notify_extend_timeout(n, EXTEND_BY_USEC) ? EXTEND_EVERY_USEC : PAUSE_MIN_USEC);
     }
     return s->extend_usec;
 }

@@ -3,9 +3,7 @@
  * at most once a second; and, during a start, reload or stop, that it takes longer. */
 #pragma once
 
-#include "base/parse.h"
-
-#include <stdbool.h>
+#include "supervisor/notify.h"
 
 #define STATUS_TEXT_MAX 400
 
@@ -20,7 +18,7 @@ typedef struct StatusLine {
 
 /* Sends text, unless it is too early or still the same. Returns when it wants to be called again, at the
  * latest. */
-usec_t status_update(StatusLine *s, const char *text, usec_t now);
+usec_t status_update(StatusLine *s, Notifier *n, const char *text, usec_t now);
 
 /* The text went out with another message. */
 void status_note(StatusLine *s, const char *text, usec_t now);
@@ -29,4 +27,4 @@ void status_note(StatusLine *s, const char *text, usec_t now);
 void status_expect_work(StatusLine *s, usec_t usec, usec_t now);
 
 /* is_busy: it is not done yet. Returns as status_update() does. */
-usec_t status_extend(StatusLine *s, bool is_busy, usec_t now);
+usec_t status_extend(StatusLine *s, Notifier *n, bool is_busy, usec_t now);

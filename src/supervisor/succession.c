@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/message-ids.h"
-#include "supervisor/notify.h"
 #include "supervisor/report.h"
 #include "supervisor/worker-program.h"
 
@@ -66,7 +65,7 @@ static void tell_ready(Succession *s, usec_t now)
 {
     char text[STATUS_TEXT_MAX];
 
-    notify_ready(succession_describe(s, text));
+    notify_ready(s->notifier, succession_describe(s, text));
     status_note(&s->status, text, now);
 }
 
@@ -184,7 +183,7 @@ static bool begin_wanted(Succession *s, usec_t now)
     if (s->reload_wanted) {
         s->reload_wanted = false;
         s->reloading = true;
-        notify_reloading("Loading the next generation");
+        notify_reloading(s->notifier, "Loading the next generation");
         begin_next(s, now);
         return true;
     }
@@ -350,7 +349,7 @@ usec_t succession_advance(Succession *s, usec_t now)
         changed |= sweep(s);
     } while (changed);
 
-    due = status_extend(&s->status, !s->started || s->reloading || s->stopping, now);
+    due = status_extend(&s->status, s->notifier, !s->started || s->reloading || s->stopping, now);
     next = MIN(next, due);
     if (s->rolling && !s->stopping) {
         due = rolled_at(s);

@@ -25,6 +25,7 @@ typedef struct Succession {
     char *reload_failure;
     usec_t regenerate_usec; /* current has no zygote any more: when to start the next generation */
     usec_t regenerate_backoff_usec;
+    Notifier *notifier;
     StatusLine status;
     int exit_status; /* of the process, when it stops by itself */
     char *exit_reason;

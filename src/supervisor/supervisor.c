@@ -27,6 +27,7 @@ typedef struct Supervisor {
     const SupervisorOptions *options;
     sd_event *event;
     sd_event_source *timer;
+    Notifier notifier;
     Sockets sockets;
     Succession succession;
 } Supervisor;
@@ -66,7 +67,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
     }
     log_info("SIG%s: stopping", name);
-    notify_stopping("Stopping");
+    notify_stopping(&s->notifier, "Stopping");
     sockets_close(&s->sockets);
     succession_stop(&s->succession, clock_now_usec());
     return 0;
@@ -120,8 +121,6 @@ static int add_events(Supervisor *s)
         r = add_signal(s, signals[i].number, signals[i].handler);
     if (r >= 0)
         r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, s);
-    if (r >= 0)
-        r = sd_event_set_watchdog(s->event, true);
     return r < 0 ? r : 0;
 }
 
@@ -146,7 +145,9 @@ static int loop(Supervisor *s)
 
         if (u->stopping && !u->retired)
             return 0;
-        due = status_update(&u->status, succession_describe(u, text), now);
+        due = status_update(&u->status, &s->notifier, succession_describe(u, text), now);
+        next = MIN(next, due);
+        due = notify_advance(&s->notifier, now);
         r = set_timer(s, MIN(next, due));
         if (r >= 0)
             r = sd_event_run(s->event, NEVER);
@@ -214,7 +215,7 @@ static int start(Supervisor *s, char **ret_error)
     return succession_begin(&s->succession, TAKE_PTR(config), ret_error, clock_now_usec());
 }
 
-static int refuse_start(int exit_status, const char *error)
+static int refuse_start(Supervisor *s, int exit_status, const char *error)
 {
     _cleanup_free_ char *line = NULL;
 
@@ -222,7 +223,7 @@ static int refuse_start(int exit_status, const char *error)
         error = strerror(ENOMEM);
     line = report_last_line(error);
     log_full(LOG_ERR, exit_status == EXIT_CONFIG ? MESSAGE_CONFIG_INVALID : NULL, NULL, "%s", error);
-    notify_failed(line ? line : error);
+    notify_failed(&s->notifier, line ? line : error);
     return exit_status;
 }
 
@@ -232,14 +233,15 @@ static void deinit(Supervisor *s)
     sockets_close(&s->sockets);
     sd_event_source_disable_unref(s->timer);
     sd_event_unref(s->event);
+    notify_close(&s->notifier);
 }
 
 static int finish(Supervisor *s, int r)
 {
     if (r < 0)
-        return refuse_start(EXIT_OS, strerror(-r));
+        return refuse_start(s, EXIT_OS, strerror(-r));
     if (s->succession.exit_status != 0)
-        notify_failed(s->succession.exit_reason ? s->succession.exit_reason : strerror(ENOMEM));
+        notify_failed(&s->notifier, s->succession.exit_reason ? s->succession.exit_reason : strerror(ENOMEM));
     else
         log_full(LOG_NOTICE, MESSAGE_STOPPED, NULL, "Stopped after %" PRIu64 " requests",
                  s->succession.n_requests_gone);
@@ -248,14 +250,16 @@ static int finish(Supervisor *s, int r)
 
 int supervisor_run(const SupervisorOptions *options)
 {
-    Supervisor s = {.options = options, .succession = {.options = options, .sockets = &s.sockets}};
+    Supervisor s = {.options = options,
+                    .succession = {.options = options, .sockets = &s.sockets, .notifier = &s.notifier}};
     _cleanup_free_ char *error = NULL;
     int r;
 
     log_init(options->site, LOG_INFO);
     title_set(options->site, "supervisor");
+    notify_open(&s.notifier);
     r = start(&s, &error);
-    r = r != 0 ? refuse_start(r, error) : finish(&s, loop(&s));
+    r = r != 0 ? refuse_start(&s, r, error) : finish(&s, loop(&s));
     deinit(&s);
     return r;
 }

@@ -17,6 +17,7 @@ from client import request
 from harness import BUILD, DEADLINE, PROGRAM, SANITIZED, Server, poll
 from supervision import (
     APP,
+    BROKEN,
     SLOW,
     ignore_faults,
     in_background,
@@ -318,6 +319,7 @@ def app(environ, start_response):
 )
 
 
+@pytest.mark.skipif(SANITIZED, reason="with a sanitizer, malloc() of that size ends the process")
 def test_application_without_memory(start_server):
     server = start_server(GREEDY)
     before = workers(server)
@@ -365,6 +367,75 @@ def test_system_exit_is_never_the_servers(start_server):
         assert server.get(f"/raises?when={when}&what=SystemExit").status == 500
     assert server.get("/hello").status == 200
     assert server.pids() == before
+
+
+# --- a service manager that is stuck ---
+
+
+@pytest.fixture(params=["path", "abstract"])
+def stuck_manager(request, tmp_path):
+    """A NOTIFY_SOCKET whose queue is full, and nobody reads it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread, socket.socket(
+        socket.AF_UNIX, socket.SOCK_DGRAM
+    ) as other:
+        unread.bind(str(tmp_path / "stuck") if request.param == "path" else "")
+        unread.settimeout(DEADLINE)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"OTHER=1", unread.getsockname())
+        yield unread
+
+
+def notify_variables(manager):
+    name = manager.getsockname()
+    name = name if isinstance(name, str) else name.replace(b"\0", b"@").decode()
+    return ["env", f"NOTIFY_SOCKET={name}", "WATCHDOG_USEC=20000"]
+
+
+def read_notifications(manager, last):
+    """All lines up to that one, but those of others."""
+    lines = []
+    while last not in lines:
+        lines += manager.recv(4096).decode().splitlines()
+    return [line for line in lines if line != "OTHER=1"]
+
+
+def test_notifications_that_nobody_reads(stuck_manager):
+    """Workers are replaced, reloads go on; what systemd must know is told, in its order, when it reads again."""
+    server = Server(APP, wrapper=notify_variables(stuck_manager))
+    try:
+        server.launch()
+        server.wait_for_log("Ready: 1 workers")
+        (victim,) = workers(server)
+        os.kill(victim, signal.SIGKILL)
+        assert text(server) == "one"
+        write_app(server, APP.replace("one", "two"))
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("Generation 2 serves")
+        assert text(server) == "two"
+        assert not zombies(server)
+        lines = read_notifications(stuck_manager, "RELOADING=1")
+        lines += read_notifications(stuck_manager, "READY=1")
+        states = [line for line in lines if line in ("READY=1", "RELOADING=1")]
+        assert states == ["READY=1", "RELOADING=1", "READY=1"]
+        read_notifications(stuck_manager, "WATCHDOG=1")
+    finally:
+        server.stop()
+
+
+def test_last_words_to_a_manager_that_is_stuck(stuck_manager):
+    """They wait for room, and until they were read."""
+    server = Server(BROKEN, wrapper=notify_variables(stuck_manager))
+    try:
+        server.launch()
+        server.wait_for_log("cannot load the application")
+        assert server.process.poll() is None
+        lines = read_notifications(stuck_manager, "BARRIER=1")
+        assert "STATUS=ValueError: broken source" in lines
+        assert server.process.wait(DEADLINE) == 70
+    finally:
+        server.destroy()
 
 
 # --- faults that the kernel makes, see faults.c ---
