@@ -509,3 +509,11 @@ def test_clock_that_jumps(start_server, faults, days):
             assert unfinished.read_response().status == 200
     assert len(workers(server)) == 1
     assert not re.search(r"\[(WARNING|ERROR|CRITICAL)\]|was killed", server.log())
+
+
+def test_time_outs_when_the_clock_was_set_back(start_server, faults):
+    server = start_server(APP, {"timeouts_head": "1s"}, environment=faults.environment())
+    with server.connect() as unfinished:
+        unfinished.send(b"GET / HT")
+        faults.set(clock_offset_sec=-86400)
+        assert unfinished.read_response().status == 408
