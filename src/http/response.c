@@ -215,10 +215,11 @@ static BodyFraming choose_framing(const Response *r, const Request *q, int64_t l
 }
 
 /* What Content-Length says, or -1 for none: 204 has none (RFC 9110 §8.6); 304 and HEAD say what GET would,
- * which a known length is of a HEAD alone, and not where the application left out the body itself. */
+ * which a known length is of a HEAD alone, and not where the application left out the body itself. A 304 of length 0
+ * is Django's, for any entity; it may have none. */
 static int64_t choose_content_length(const Response *r, const Request *q, int64_t known_length)
 {
-    if (r->status == 204)
+    if (r->status == 204 || (r->status == 304 && r->content_length == 0))
         return -1;
     if (r->content_length >= 0)
         return r->content_length;
