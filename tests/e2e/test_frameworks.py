@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A Django project and a Flask application, used as a browser and other HTTP clients use them."""
+"""A Django project and a Flask application, used as a browser and other HTTP clients use them; and one application
+written with six frameworks, whose answers must not differ. These are Debian's, or those of the virtual environment
+CGUNICORN_TEST_VIRTUALENV (tests/frameworks/run-newest)."""
 import hashlib
 import http.client
 import http.cookiejar
+import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +21,10 @@ from pathlib import Path
 import pytest
 
 from client import request
+from framework_table import FRAMEWORKS, TABLE
 from harness import APPS, DEADLINE, Server
+
+VIRTUALENV = os.environ.get("CGUNICORN_TEST_VIRTUALENV")
 
 
 class Browser:
@@ -235,3 +242,50 @@ def test_many_browsers_at_once(site):
     for thread in threads:
         thread.join()
     assert visits == {number: list(range(1, 11)) for number in range(8)}
+
+
+# --- the same application with each framework ---
+
+
+@pytest.fixture(scope="module", params=["app", "validated", "linted"])
+def kind(request):
+    """Plain, and under wsgiref.validate and webtest.lint, whose complaints are exceptions."""
+    if request.param == "linted" and not VIRTUALENV and not importlib.util.find_spec("webtest"):
+        pytest.skip("webtest is not installed")
+    return request.param
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def framework(request, kind):
+    if not VIRTUALENV and not importlib.util.find_spec(request.param):
+        pytest.skip(f"{request.param} is not installed")
+    config = {
+        "limits_body_memory": "64K",
+        "proxy_headers": "x-forwarded-for x-forwarded-proto x-forwarded-prefix",
+    }
+    if VIRTUALENV:
+        config["app_virtualenv"] = VIRTUALENV
+    server = Server(f"frameworks.with_{request.param}:{kind}", config)
+    try:
+        server.start()
+    except BaseException:
+        server.destroy()
+        raise
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("exchange", TABLE, ids=lambda exchange: exchange.name)
+def test_all_frameworks_alike(framework, exchange):
+    start = len(framework.log())
+    with framework.connect() as connection:
+        connection.send(exchange.octets)
+        response = connection.read_response(exchange.method)
+        assert not exchange.faults(response), f"{response}\n{framework.log()[start:]}"
+        if response.closes:
+            assert response.version == "1.0" or b" HTTP/1.0" in exchange.octets
+            connection.assert_closed()
+        else:
+            assert connection.request(target="/hello").body == b"Hello, you!"
+    assert "AssertionError" not in framework.log()[start:]
+    framework.check_alive()
