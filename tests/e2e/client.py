@@ -125,6 +125,16 @@ class Connection:
             size -= len(pieces[-1])
         return b"".join(pieces)
 
+    def skip(self, size):
+        """Exactly size octets, which nobody looks at: TCP throws them away without a copy (recv(2), MSG_TRUNC)."""
+        size -= len(self.read(min(size, len(self.buffer))))
+        room = bytearray(min(size, 1 << 20))
+        while size > 0:
+            n = self.socket.recv_into(room, min(size, len(room)), socket.MSG_TRUNC)
+            if n == 0:
+                raise Truncated("end of file in a body")
+            size -= n
+
     def read_line(self):
         while b"\r\n" not in self.buffer:
             assert len(self.buffer) < 1 << 20, "endless line"
@@ -151,20 +161,30 @@ class Connection:
             headers.append((field[1].decode(), field[2].decode("latin-1")))
         return Response("1." + match[1].decode(), int(match[2]), match[3].decode("latin-1"), headers)
 
-    def read_chunk(self):
-        """The data of one chunk; b"" for the last one, whose trailers are read too."""
+    def _read_chunk_size(self):
         line = self.read_line()
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", line):
             raise ProtocolError(f"bad chunk size {line!r}")
-        size = int(line, 16)
+        return int(line, 16)
+
+    def _take_chunk(self, take):
+        size = self._read_chunk_size()
         if size == 0:
             while self.read_line():
                 pass
-            return b""
-        data = self.read(size)
+            return size, b""
+        data = take(size)
         if self.read(2) != b"\r\n":
             raise ProtocolError("no CRLF after a chunk")
-        return data
+        return size, data
+
+    def read_chunk(self):
+        """The data of one chunk; b"" for the last one, whose trailers are read too."""
+        return self._take_chunk(self.read)[1]
+
+    def skip_chunk(self):
+        """The size of one chunk, as skip(); 0 for the last one."""
+        return self._take_chunk(self.skip)[0]
 
     def _read_chunked(self):
         pieces = []
