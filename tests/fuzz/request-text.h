@@ -12,7 +12,8 @@
  * head. */
 static inline bool fuzz_request(Span text, Buffer *head, Request *r)
 {
-    static const HttpLimits limits = {8190, 8190, 65536, 100, UINT64_MAX};
+    static const HttpLimits limits = {
+        .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = UINT64_MAX};
     HeadScan scan = {0};
     size_t size;
     Span line;

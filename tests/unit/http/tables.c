@@ -107,7 +107,9 @@ static void case_reset(Case *c)
 {
     free(c->input);
     free(c->expected);
-    *c = (Case){.limits = {8190, 8190, 65536, 100, UINT64_MAX}};
+    *c = (Case){
+        .limits = {
+            .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = UINT64_MAX}};
 }
 
 static void add_expected(Case *c, const char *line)
