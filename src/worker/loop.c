@@ -287,6 +287,10 @@ int loop_turn(Loop *l, bool may_block)
 
     loop_flush(l);
     loop_free_closed(l);
+    /* Here, and not at the end: a request may have gone to the application since, and its thread have been overtaken. */
+    r = accept_update(l);
+    if (r < 0)
+        return r;
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
         return -errno;
@@ -297,9 +301,6 @@ int loop_turn(Loop *l, bool may_block)
     loop_take_returned(l);
     accept_connections(l);
     loop_expire(l);
-    r = accept_update(l);
-    if (r < 0)
-        return r;
     atomic_store_explicit(&l->seat->connections, (uint32_t)l->n_connections, memory_order_relaxed);
     return n < 0 ? 0 : n;
 }

@@ -517,3 +517,16 @@ def test_time_outs_when_the_clock_was_set_back(start_server, faults):
         unfinished.send(b"GET / HT")
         faults.set(clock_offset_sec=-86400)
         assert unfinished.read_response().status == 408
+
+
+def test_worker_that_is_busy_takes_no_connection(start_server):
+    """It leaves them to its sibling, also the first one after its thread was overtaken."""
+    server = start_server(APP, {"workers_count": 2})
+    for _ in range(8):
+        thread, result = in_background(server.get, "/wait")
+        wait_for_file(server, "waiting")
+        for _ in range(4):
+            assert text(server) == "one"
+        release(server, "waiting")
+        thread.join(DEADLINE)
+        assert result["value"].status == 200
