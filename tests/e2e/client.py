@@ -51,62 +51,19 @@ class Response:
         return f"<{self.status} {self.headers} {self.body[:300]}>"
 
 
-class Connection:
-    def __init__(self, family, address, *, timeout, receive_buffer=None):
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
-        if receive_buffer is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(timeout)
-        self.socket.connect(address)
-        if family == socket.AF_INET:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+class Reader:
+    """Takes responses apart. receive() gives the next octets, b"" at the end; without a source of its own there are but
+    those in the buffer. may_close_unsaid: a body may go on up to the end of a connection that is not said to end."""
 
-    def __enter__(self):
-        return self
+    def __init__(self, buffer=b"", may_close_unsaid=False):
+        self.buffer = buffer
+        self.may_close_unsaid = may_close_unsaid
 
-    def __exit__(self, *exception):
-        self.close()
-
-    def close(self):
-        self.socket.close()
-
-    def reset(self):
-        """Goes away with a RST."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
-
-    # --- sending ---
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def send_slowly(self, data, size=1):
-        """In pieces, each a segment of its own."""
-        for start in range(0, len(data), size):
-            self.socket.sendall(data[start : start + size])
-
-    def send_end(self):
-        """Half-closes: nothing more will come."""
-        self.socket.shutdown(socket.SHUT_WR)
-
-    def request(self, method="GET", target="/", *fields, body=None):
-        """Sends a request and reads its response."""
-        self.send(request(method, target, *fields, body=body))
-        return self.read_response(method)
-
-    # --- receiving ---
-
-    def wait_readable(self):
-        """Waits until something has arrived, without taking it."""
-        assert select.select([self.socket], [], [], self.socket.gettimeout())[0], "nothing arrived"
-
-    def is_readable(self):
-        """Whether something has arrived by now."""
-        return bool(self.buffer or select.select([self.socket], [], [], 0)[0])
+    def receive(self):
+        return b""
 
     def _fill(self):
-        data = self.socket.recv(262144)
+        data = self.receive()
         self.buffer += data
         return bool(data)
 
@@ -219,7 +176,7 @@ class Connection:
                 response.body = self._read_chunked()
             elif length:
                 response.body = self.read(int(length[0]))
-            elif not response.closes:
+            elif not response.closes and not self.may_close_unsaid:
                 raise ProtocolError(f"no framing {response}")
             else:
                 response.body = self.read_until_close()
@@ -232,7 +189,7 @@ class Connection:
         """Everything up to a clean end of file; a reset is an error."""
         pieces = [self.buffer]
         self.buffer = b""
-        while data := self.socket.recv(262144):
+        while data := self.receive():
             pieces.append(data)
         return b"".join(pieces)
 
@@ -240,6 +197,64 @@ class Connection:
         """Nothing more comes but a clean end of file."""
         rest = self.read_until_close()
         assert rest == b"", f"unexpected {rest[:200]!r}"
+
+
+class Connection(Reader):
+    def __init__(self, family, address, *, timeout, receive_buffer=None):
+        super().__init__()
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect(address)
+        if family == socket.AF_INET:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def reset(self):
+        """Goes away with a RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    # --- sending ---
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_slowly(self, data, size=1):
+        """In pieces, each a segment of its own."""
+        for start in range(0, len(data), size):
+            self.socket.sendall(data[start : start + size])
+
+    def send_end(self):
+        """Half-closes: nothing more will come."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def request(self, method="GET", target="/", *fields, body=None):
+        """Sends a request and reads its response."""
+        self.send(request(method, target, *fields, body=body))
+        return self.read_response(method)
+
+    # --- receiving ---
+
+    def receive(self):
+        return self.socket.recv(262144)
+
+    def wait_readable(self):
+        """Waits until something has arrived, without taking it."""
+        assert select.select([self.socket], [], [], self.socket.gettimeout())[0], "nothing arrived"
+
+    def is_readable(self):
+        """Whether something has arrived by now."""
+        return bool(self.buffer or select.select([self.socket], [], [], 0)[0])
 
     def wait_gone(self):
         """The connection ends, cleanly or not, whatever else comes before; returns the number of those octets."""
