@@ -90,16 +90,17 @@ def pin(cores):
 
 
 class Running:
-    """A started server that has answered its first request. seconds_to_answer: from exec to that answer."""
+    """A started server that has answered its first request. seconds_to_answer: from exec to that answer; apps: the
+    directory of the application."""
 
-    def __init__(self, server, app, workers, log):
+    def __init__(self, server, app, workers, log, apps=HERE / "apps"):
         self.server, self.port = server, free_port()
         self.cores = BOTH_CORES[:1] if workers == 1 else BOTH_CORES
         command = [str(word) for word in server.command(f"{app}:app", self.port, workers)]
-        environment = dict(os.environ, PYTHONPATH=str(HERE / "apps"), PYTHONDONTWRITEBYTECODE="1", **server.environment)
+        environment = dict(os.environ, PYTHONPATH=str(apps), PYTHONDONTWRITEBYTECODE="1", **server.environment)
         self.log = open(log, "ab")
         start = time.monotonic()
-        self.process = subprocess.Popen(command, cwd=HERE / "apps", env=environment, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(command, cwd=apps, env=environment, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, start_new_session=True,
                                         preexec_fn=pin(self.cores))
         try:
