@@ -40,6 +40,8 @@ const char *response_error_text(int e)
         return "hop-by-hop header, which PEP 3333 leaves to the server";
     case RESPONSE_E_CONTENT_LENGTH:
         return "Content-Length is malformed or given twice";
+    case RESPONSE_E_FILE:
+        return "a file was named already, by X-Sendfile or X-Accel-Redirect";
     case RESPONSE_E_SHORT:
         return "the body is shorter than its Content-Length";
     default:
@@ -51,20 +53,23 @@ void response_init(Response *r)
 {
     *r = (Response){.content_length = -1};
     buffer_init(&r->fields);
+    buffer_init(&r->file);
 }
 
 void response_deinit(Response *r)
 {
     buffer_deinit(&r->fields);
+    buffer_deinit(&r->file);
     response_init(r);
 }
 
 void response_reset(Response *r)
 {
-    Buffer fields = r->fields;
+    Buffer fields = r->fields, file = r->file;
 
     buffer_clear(&fields);
-    *r = (Response){.content_length = -1, .fields = fields};
+    buffer_clear(&file);
+    *r = (Response){.content_length = -1, .takes_file = r->takes_file, .fields = fields, .file = file};
 }
 
 /* --- what the application says --- */
@@ -151,17 +156,32 @@ static int set_content_length(Response *r, Span value)
     return 0;
 }
 
-static int append_field(Response *r, Span name, Span value)
+static FileNaming file_naming(Span name)
+{
+    if (TOKEN_IS(name, "x-sendfile"))
+        return FILE_BY_PATH;
+    return TOKEN_IS(name, "x-accel-redirect") ? FILE_BY_URI : FILE_NONE;
+}
+
+static int set_file(Response *r, FileNaming naming, Span value)
+{
+    if (r->file_naming != FILE_NONE)
+        return RESPONSE_E_FILE;
+    r->file_naming = naming;
+    return buffer_append(&r->file, value.data, value.size);
+}
+
+static int append_field(Buffer *out, Span name, Span value)
 {
     char *to;
-    int e = buffer_reserve(&r->fields, name.size + value.size + 4);
+    int e = buffer_reserve(out, name.size + value.size + 4);
 
     if (e < 0)
         return e;
-    to = put(buffer_tail(&r->fields), name.data, name.size);
+    to = put(buffer_tail(out), name.data, name.size);
     to = PUT_LITERAL(to, ": ");
     to = put(to, value.data, value.size);
-    r->fields.end = (size_t)(PUT_LITERAL(to, "\r\n") - r->fields.data);
+    out->end = (size_t)(PUT_LITERAL(to, "\r\n") - out->data);
     return 0;
 }
 
@@ -171,20 +191,26 @@ static int append_once(Response *r, bool *seen, Span name, Span value)
     if (*seen)
         return 0;
     *seen = true;
-    return append_field(r, name, value);
+    return append_field(&r->fields, name, value);
+}
+
+static int check_field(Span name, Span value)
+{
+    if (!span_is_token(name))
+        return RESPONSE_E_NAME;
+    return octets_value_end(value.data, 0, value.size) == value.size ? 0 : RESPONSE_E_VALUE;
 }
 
 int response_add_field(Response *r, const char *name_data, size_t name_size, const char *value_data,
                        size_t value_size)
 {
     Span name = {name_data, name_size}, value = span_trim((Span){value_data, value_size});
+    FileNaming naming;
+    int e = check_field(name, value);
 
     assert(r->status != 0);
-    if (!span_is_token(name))
-        return RESPONSE_E_NAME;
-    if (octets_value_end(value.data, 0, value.size) != value.size)
-        return RESPONSE_E_VALUE;
-
+    if (e != 0)
+        return e;
     switch (field_kind(name)) {
     case FIELD_CONNECTION:
         return set_connection(r, value);
@@ -199,7 +225,63 @@ int response_add_field(Response *r, const char *name_data, size_t name_size, con
     case FIELD_PLAIN:
         break;
     }
-    return append_field(r, name, value);
+    naming = r->takes_file ? file_naming(name) : FILE_NONE;
+    return naming == FILE_NONE ? append_field(&r->fields, name, value) : set_file(r, naming, value);
+}
+
+/* --- what the server changes of it --- */
+
+/* The line of that field, with its CRLF; data NULL: there is none. */
+static Span field_line(const Response *r, Span name)
+{
+    const char *line = buffer_head(&r->fields), *end = buffer_tail(&r->fields), *next;
+
+    for (; line < end; line = next) {
+        next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+        if ((size_t)(next - line) > name.size && line[name.size] == ':' &&
+            span_equal_nocase((Span){line, name.size}, name))
+            return (Span){line, (size_t)(next - line)};
+    }
+    return (Span){NULL, 0};
+}
+
+Span response_field(const Response *r, Span name)
+{
+    Span line = field_line(r, name);
+    size_t n_before = name.size + 2, n_around = n_before + 2; /* ": ", and CRLF */
+
+    return line.data ? (Span){line.data + n_before, line.size - n_around} : line;
+}
+
+void response_remove_field(Response *r, Span name)
+{
+    Span line;
+
+    while ((line = field_line(r, name)).data) {
+        char *to = buffer_head(&r->fields) + (line.data - buffer_head(&r->fields));
+
+        memmove(to, to + line.size, (size_t)(buffer_tail(&r->fields) - to) - line.size);
+        r->fields.end -= line.size;
+    }
+}
+
+int response_replace_status(Response *r, unsigned status)
+{
+    char line[64];
+    size_t size = (size_t)snprintf(line, sizeof(line), "%u %s", status, status_reason(status));
+    size_t former = (size_t)((char *)memchr(buffer_head(&r->fields), '\r', buffer_size(&r->fields)) -
+                             buffer_head(&r->fields));
+    int e = buffer_reserve(&r->fields, size);
+    char *head = buffer_head(&r->fields);
+
+    assert(size < sizeof(line));
+    if (e < 0)
+        return e;
+    memmove(head + size, head + former, buffer_size(&r->fields) - former);
+    memcpy(head, line, size);
+    r->fields.end = r->fields.end - former + size;
+    r->status = status;
+    return 0;
 }
 
 /* --- what the server makes of it --- */

@@ -17,11 +17,21 @@ typedef enum BodyFraming {
     BODY_UNTIL_CLOSE, /* HTTP/1.0 and no length */
 } BodyFraming;
 
+/* How an application names a file that is to be the body instead of its own. */
+typedef enum FileNaming {
+    FILE_NONE,
+    FILE_BY_PATH, /* X-Sendfile: an absolute path */
+    FILE_BY_URI,  /* X-Accel-Redirect: a percent-encoded URI */
+} FileNaming;
+
 typedef struct Response {
     unsigned status; /* 0: none set */
     Buffer
         fields; /* the status line without "HTTP/1.1 ", and the application's fields, as they will go out */
     int64_t content_length; /* as set by the application, -1: not */
+    bool takes_file;        /* the fields that name a file are for the server; survives a reset */
+    FileNaming file_naming;
+    Buffer file; /* its name, as set by the application */
     bool has_date;
     bool has_server;
     bool close;          /* the connection ends with this response */
@@ -38,6 +48,7 @@ enum {
     RESPONSE_E_VALUE,          /* CR, LF, NUL or another control octet */
     RESPONSE_E_HOP_BY_HOP,     /* Transfer-Encoding, Keep-Alive, Upgrade … (PEP 3333; RFC 9110 §7.6.1) */
     RESPONSE_E_CONTENT_LENGTH, /* malformed, or a second one */
+    RESPONSE_E_FILE,           /* a second X-Sendfile or X-Accel-Redirect */
     RESPONSE_E_SHORT,          /* of response_end(): the body is shorter than its Content-Length */
 };
 const char *response_error_text(int e);
@@ -55,6 +66,14 @@ int response_set_status(Response *r, const char *status, size_t size);
 /* Connection: close is honoured and not stored; keep-alive is ignored; other fields in order, Set-Cookie
  * lines apart. 0, -ENOMEM or RESPONSE_E_…. */
 int response_add_field(Response *r, const char *name, size_t name_size, const char *value, size_t value_size);
+
+/* For what the server makes of an application's response. The value of the first field of that name, until the next change,
+ * or a span with data NULL; Content-Length and Connection are not among the fields. */
+Span response_field(const Response *r, Span name);
+void response_remove_field(Response *r, Span name);
+
+/* Another status with its usual reason; the fields stay. 0 or -ENOMEM. */
+int response_replace_status(Response *r, unsigned status);
 
 /* Decides the framing and appends the whole head to out. known_length: octets of the body where the server
  * knows them before, else -1. keep_alive: whether the server would go on with this connection; r->close says

@@ -308,6 +308,56 @@ static void check_reset(Response *r)
     ok(r->fields.data == memory, "but the memory");
 }
 
+static bool field_is(const Response *r, const char *name, const char *value)
+{
+    Span got = response_field(r, span_of(name));
+
+    return value ? got.data && span_equal(got, span_of(value)) : !got.data;
+}
+
+static void check_changes(Response *r)
+{
+    response_reset(r);
+    assert(response_set_status(r, "200 All is well", 15) == 0 && add(r, "ETag", "\"a\"") == 0 &&
+           add(r, "X", "") == 0 && add(r, "etag", "b") == 0 && add(r, "Content-Length", "5") == 0);
+    ok(field_is(r, "ETAG", "\"a\"") && field_is(r, "x", "") && field_is(r, "tag", NULL) &&
+       field_is(r, "content-length", NULL) && field_is(r, "ET", NULL));
+    is_int(response_replace_status(r, 304), 0);
+    is_int(r->status, 304);
+    ok(says(&r->fields, "304 Not Modified\r\nETag: \"a\"\r\nX: \r\netag: b\r\n"));
+    response_remove_field(r, SPAN_LITERAL("Etag"));
+    response_remove_field(r, SPAN_LITERAL("None"));
+    is_int(response_replace_status(r, 200), 0);
+    ok(says(&r->fields, "200 OK\r\nX: \r\n"));
+}
+
+static void check_files(Response *r)
+{
+    response_reset(r);
+    assert(response_set_status(r, "200 OK", 6) == 0);
+    is_int(add(r, "X-Sendfile", "/a"), 0);
+    is_int(add(r, "X-Accel-Redirect", "/b"), 0);
+    ok(r->file_naming == FILE_NONE && field_is(r, "x-sendfile", "/a") &&
+           field_is(r, "X-Accel-Redirect", "/b"),
+       "fields like others");
+
+    r->takes_file = true;
+    response_reset(r);
+    assert(response_set_status(r, "200 OK", 6) == 0);
+    is_int(add(r, "x-sendFILE", " /srv/a b "), 0);
+    ok(r->file_naming == FILE_BY_PATH && says(&r->file, "/srv/a b") && says(&r->fields, "200 OK\r\n"),
+       "taken off");
+    is_int(add(r, "X-Sendfile", "/c"), RESPONSE_E_FILE);
+    is_int(add(r, "X-Accel-Redirect", "/c"), RESPONSE_E_FILE);
+    is_int(add(r, "X-Sendfile", "/a\r\nX: b"), RESPONSE_E_VALUE);
+    response_reset(r);
+    ok(r->takes_file && r->file_naming == FILE_NONE && buffer_size(&r->file) == 0);
+    assert(response_set_status(r, "200 OK", 6) == 0);
+    is_int(add(r, "X-Accel-Redirect", ""), 0);
+    ok(r->file_naming == FILE_BY_URI && buffer_size(&r->file) == 0);
+    r->takes_file = false;
+}
+
 static void check_chunk_sizes(Response *r)
 {
     static const struct {
@@ -362,6 +412,8 @@ int main(void)
     response_reset(&r);
     check_fields(&r);
     check_reset(&r);
+    check_changes(&r);
+    check_files(&r);
     check_chunk_sizes(&r);
     check_errors();
     response_deinit(&r);
