@@ -68,6 +68,15 @@ static const char *check_environment(const char *item, Span *ret_bad)
            "DJANGO_SETTINGS_MODULE=shop.settings";
 }
 
+static const char *check_sendfile_root(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (item[0] == '/')
+        return NULL;
+    return "is no absolute path; write a directory (/srv/media) or a prefix of URIs and a directory "
+           "(/protected=/srv/media)";
+}
+
 static bool is_network(const char *item)
 {
     const char *slash = strchr(item, '/');
@@ -235,6 +244,7 @@ static const struct {
 } checks[] = {
     {offsetof(Config, app_module), check_module},
     {offsetof(Config, app_environment), check_environment},
+    {offsetof(Config, app_sendfile_roots), check_sendfile_root},
     {offsetof(Config, proxy_trusted), check_trusted},
     {offsetof(Config, proxy_headers), check_proxy_header},
     {offsetof(Config, proxy_forwarder_headers), check_forwarder_header},

@@ -31,6 +31,7 @@ static Exchange *exchange_new(const ExchangePool *p)
     request_init(&x->request);
     spool_init(&x->body, c->limits_body_memory, c->limits_body ? c->limits_body : UINT64_MAX, p->directory);
     response_init(&x->response);
+    x->response.takes_file = c->app_sendfile_roots && *c->app_sendfile_roots;
     output_init(&x->output, c->limits_response_memory, c->limits_response_file, p->directory);
     pthread_mutex_init(&x->lock, NULL);
     pthread_condattr_init(&monotonic);

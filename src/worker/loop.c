@@ -125,6 +125,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->channel_source.type = SOURCE_CHANNEL;
     l->wake_source.type = SOURCE_WAKE_UP;
     l->seat = o->seat;
+    l->file_roots = o->file_roots;
     l->n_slots = o->config->workers_threads;
     l->now = clock_now_usec();
     exchange_pool_init(&l->exchanges, o->config, o->directory);

@@ -12,6 +12,7 @@
 #include "worker/access-log.h"
 #include "worker/clients.h"
 #include "worker/exchange.h"
+#include "worker/file-roots.h"
 #include "worker/timeouts.h"
 
 #include <netinet/in.h>
@@ -67,6 +68,7 @@ typedef struct LoopOptions {
     size_t n_listeners;
     int channel; /* borrowed: DRAIN and end of file */
     ScoreboardSeat *seat;
+    const FileRoots *file_roots; /* borrowed */
 } LoopOptions;
 
 typedef struct Loop {
@@ -97,6 +99,7 @@ typedef struct Loop {
     usec_t next_stranger_note_usec; /* not before: about connections that proxy.protocol refused */
     usec_t next_malformed_note_usec;
     AccessLog *access_log; /* NULL: off */
+    const FileRoots *file_roots;
 
     size_t n_connections;
     size_t n_checked_out;                  /* connections in the application */

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -139,17 +138,13 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n)
     return output_is_empty(o) ? 0 : OUTPUT_E_PENDING;
 }
 
-int output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
+void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
 {
-    if (size == 0)
-        return 0;
     assert(o->file_size == 0);
-    o->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (o->file_fd < 0)
-        return -errno;
+    output_close_file(o);
+    o->file_fd = fd;
     o->file_offset = offset;
     o->file_size = size;
-    return 0;
 }
 
 /* One slice of a file. 0: sent some; OUTPUT_E_PENDING: would block; negative errno. */

@@ -16,7 +16,7 @@ typedef struct Output {
     Buffer overflow;     /* the block that found spool or disk full; sent after the spool, output_is_behind()
                             meanwhile */
     uint64_t high_water; /* most bytes in the spool */
-    int file_fd;         /* own duplicate, or -EBADF */
+    int file_fd;         /* or -EBADF */
     uint64_t file_offset;
     uint64_t file_size; /* what is left of it */
 } Output;
@@ -42,9 +42,8 @@ int output_queue(Output *o, const struct iovec *iov, int n);
  * OUTPUT_E_PENDING: the rest was taken; negative errno: -EPIPE, -ECONNRESET …, or -ENOMEM. */
 int output_send(Output *o, int socket, const struct iovec *iov, int n);
 
-/* Adds a range of a regular file, to go out after all bytes; one at a time. Duplicates fd. 0 or negative
- * errno. */
-int output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size);
+/* Adds a range of a regular file, to go out after all bytes; one at a time. Takes fd over. */
+void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size);
 
 /* Sends what waits; at most a slice of a file in one call, for the sake of other connections. 0: empty;
  * OUTPUT_E_PENDING; negative errno; -ENODATA: the file is shorter than it was. */

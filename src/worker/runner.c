@@ -3,9 +3,13 @@
 #include "worker/runner.h"
 
 #include "base/clock.h"
+#include "base/escape.h"
+#include "base/log.h"
+#include "http/file-response.h"
 #include "wsgi/call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 
@@ -91,15 +95,51 @@ static void runner_complete(Runner *r)
         runner_send_complete(r->loop, r->connection);
 }
 
+/* Where heads and last chunks go: the output itself, while nobody else sends from it, else `own`, which waits for
+ * runner_give_output(). */
+static Buffer *runner_take_output(Exchange *x, Buffer *own)
+{
+    buffer_init(own);
+    return !x->is_streaming && output_is_simple(&x->output) ? output_memory(&x->output) : own;
+}
+
+/* r: of what was appended since. */
+static int runner_give_output(Exchange *x, Buffer *own, int r)
+{
+    if (!own->data)
+        return r;
+    runner_lock(x);
+    if (r == 0)
+        r = output_queue(&x->output, &(struct iovec){buffer_head(own), buffer_size(own)}, 1);
+    runner_unlock(x);
+    buffer_deinit(own);
+    return r;
+}
+
+/* A response of the server's own instead of the application's, of which nothing is final yet. */
+static int runner_answer_error(Loop *l, Exchange *x, unsigned status)
+{
+    bool close = l->is_draining || !x->request.keep_alive;
+    Buffer own, *out;
+
+    response_reset(&x->response);
+    x->status = status;
+    x->response.close = close;
+    out = runner_take_output(x, &own);
+    return runner_give_output(x, &own,
+                              response_append_error(out, status, x->request.is_head, close, x->date));
+}
+
 static int runner_begin(ResponseSink *sink, int64_t known_length)
 {
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
     bool keep_alive = !r->loop->is_draining && r->loop->config->timeouts_keepalive > 0;
+    Buffer own, *out = runner_take_output(x, &own);
 
     x->status = x->response.status;
-    return response_begin(&x->response, &x->request, known_length, keep_alive, x->date,
-                          output_memory(&x->output));
+    return runner_give_output(
+        x, &own, response_begin(&x->response, &x->request, known_length, keep_alive, x->date, out));
 }
 
 static int runner_write(ResponseSink *sink, const char *data, size_t size, bool last)
@@ -135,19 +175,25 @@ static int runner_write(ResponseSink *sink, const char *data, size_t size, bool 
     return r;
 }
 
-static int runner_send_file(ResponseSink *sink, int fd, uint64_t offset, uint64_t size)
+/* Takes fd over. */
+static int runner_hand_file(Exchange *x, int fd, uint64_t offset, uint64_t size)
 {
-    Exchange *x = runner_of(sink)->connection->exchange;
     char prefix[RESPONSE_PREFIX_MAX];
     size_t n_prefix, take;
     bool has_crlf;
-    int r;
 
     response_frame(&x->response, (size_t)size, &take, prefix, &n_prefix, &has_crlf);
     runner_lock(x);
-    r = output_queue_file(&x->output, fd, offset, take);
+    output_queue_file(&x->output, fd, offset, take);
     runner_unlock(x);
-    return r < 0 ? r : x->is_gone ? SINK_E_GONE : 0;
+    return x->is_gone ? SINK_E_GONE : 0;
+}
+
+static int runner_send_file(ResponseSink *sink, int fd, uint64_t offset, uint64_t size)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    return own < 0 ? -errno : runner_hand_file(runner_of(sink)->connection->exchange, own, offset, size);
 }
 
 static int runner_wait(ResponseSink *sink)
@@ -175,51 +221,68 @@ static int runner_wait(ResponseSink *sink)
     return x->is_gone ? SINK_E_GONE : 0;
 }
 
-/* The last octets, behind what is waiting already. */
-static int runner_end_behind(Exchange *x)
-{
-    Buffer rest;
-    int r;
-
-    buffer_init(&rest);
-    r = response_end(&x->response, &rest);
-    runner_lock(x);
-    if (r == 0 && buffer_size(&rest) > 0)
-        r = output_queue(&x->output, &(struct iovec){buffer_head(&rest), buffer_size(&rest)}, 1);
-    runner_unlock(x);
-    buffer_deinit(&rest);
-    return r;
-}
-
 static int runner_end(ResponseSink *sink)
 {
     Exchange *x = runner_of(sink)->connection->exchange;
+    Buffer own, *out;
     int r;
 
     if (x->is_complete)
         return 0;
-    if (!x->is_streaming && output_is_simple(&x->output))
-        r = response_end(&x->response, output_memory(&x->output));
-    else
-        r = runner_end_behind(x);
+    out = runner_take_output(x, &own);
+    r = runner_give_output(x, &own, response_end(&x->response, out));
     if (r == 0)
         runner_complete(runner_of(sink));
     return r;
 }
 
-/* --- the call --- */
+/* --- files by their names --- */
 
-/* The application failed before anything of a response was final: one of the server's own. */
-static void runner_answer_error(Loop *l, Exchange *x)
+static int runner_refuse_file(Runner *r, unsigned status, const char *reason)
 {
-    bool close = l->is_draining || !x->request.keep_alive;
+    Exchange *x = r->connection->exchange;
+    bool is_path = x->response.file_naming == FILE_BY_PATH;
+    char name[512];
+    int e;
 
-    response_reset(&x->response);
-    x->status = 500;
-    x->response.close = close;
-    if (response_append_error(output_memory(&x->output), 500, x->request.is_head, close, x->date) < 0)
-        x->is_cut = true;
+    escape_bytes(name, sizeof name, buffer_span(&x->response.file));
+    log_warning("Cannot send the file of %s \"%s\": %u, %s", is_path ? "X-Sendfile" : "X-Accel-Redirect",
+                name, status, reason);
+    e = runner_answer_error(r->loop, x, status);
+    if (e == 0)
+        runner_complete(r);
+    return e;
 }
+
+static int runner_send_named_file(ResponseSink *sink)
+{
+    Runner *runner = runner_of(sink);
+    Exchange *x = runner->connection->exchange;
+    _cleanup_close_ int fd = -EBADF;
+    uint64_t offset, size;
+    const char *reason;
+    struct stat st;
+    unsigned status = file_roots_open(runner->loop->file_roots, x->response.file_naming,
+                                      buffer_span(&x->response.file), &fd, &st, &reason);
+    int r;
+
+    if (status != 0)
+        return runner_refuse_file(runner, status, reason);
+    r = file_response_prepare(&x->response, &x->request,
+                              &(FileVersion){
+                                  .size = (uint64_t)st.st_size,
+                                  .modified = st.st_mtim.tv_sec,
+                                  .now = time(NULL),
+                              },
+                              &offset, &size);
+    if (r == 0)
+        r = runner_begin(sink, (int64_t)size);
+    if (r == 0)
+        r = runner_hand_file(x, TAKE_FD(fd), offset, size);
+    return r == 0 ? runner_end(sink) : r;
+}
+
+/* --- the call --- */
 
 void runner_run(Loop *l, Connection *c, WsgiApp *app)
 {
@@ -228,6 +291,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
         .sink =
             {
                 .response = &x->response,
+                .send_named_file = runner_send_named_file,
                 .begin = runner_begin,
                 .write = runner_write,
                 .send_file = runner_send_file,
@@ -244,7 +308,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
     case 0:
         break;
     case WSGI_E_ERROR:
-        runner_answer_error(l, x);
+        x->is_cut = runner_answer_error(l, x, 500) < 0;
         break;
     case WSGI_E_GONE:
         x->is_gone = true;

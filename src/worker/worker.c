@@ -125,6 +125,7 @@ static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
             .n_listeners = o->n_listeners,
             .channel = o->channel,
             .seat = &o->scoreboard->seats[o->seat],
+            .file_roots = o->file_roots,
         },
         &loop, ret_error);
     if (r < 0)

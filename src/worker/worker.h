@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "ipc/scoreboard.h"
+#include "worker/file-roots.h"
 #include "wsgi/app.h"
 
 typedef struct WorkerOptions {
@@ -15,7 +16,8 @@ typedef struct WorkerOptions {
     int channel; /* owned by the worker from now on */
     int *listeners;
     size_t n_listeners;
-    WsgiApp *app; /* preloaded, or NULL */
+    const FileRoots *file_roots; /* borrowed */
+    WsgiApp *app;                /* preloaded, or NULL */
 } WorkerOptions;
 
 /* With the GIL, in the forked child, after interpreter_after_fork_child(). Waits for GO, loads the

@@ -34,6 +34,7 @@ typedef struct Zygote {
     Scoreboard *scoreboard;
     int *listeners;
     size_t n_listeners;
+    FileRoots *file_roots;
     WsgiApp *app; /* preloaded, or NULL */
 } Zygote;
 
@@ -157,7 +158,8 @@ static int zygote_load(Zygote *z, char **ret_error)
     _cleanup_free_ char *directory = NULL;
     const Config *c = z->config;
 
-    if (zygote_prepare_process(c, ret_error) < 0)
+    if (zygote_prepare_process(c, ret_error) < 0 ||
+        file_roots_new(c->app_sendfile_roots, &z->file_roots, ret_error) < 0)
         return -1;
     directory = getcwd(NULL, 0);
     if (interpreter_init(
@@ -193,6 +195,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .channel = channel,
         .listeners = z->listeners,
         .n_listeners = z->n_listeners,
+        .file_roots = z->file_roots,
         .app = z->app,
     });
 }
@@ -295,6 +298,7 @@ int zygote_run(int channel)
     r = r < 0 ? EX_OSERR : zygote_serve(&z);
     scoreboard_free(z.scoreboard);
     config_free(z.config);
+    file_roots_free(z.file_roots);
     free(z.listeners);
     free(z.site);
     return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The iterable in its kinds. A list or tuple is known as a whole, a file may go by sendfile(2), all else is
- * asked for its blocks one by one, and a block is given to the sink before the next is asked for (PEP 3333,
+ * asked for its blocks one by one, unless start_response has named a file instead, and a block is given to the sink before the next is asked for (PEP 3333,
  * "Buffering and Streaming"). */
 #include "wsgi/body.h"
 
@@ -162,6 +162,8 @@ static int send_next(Delivery *x, PyObject *block, Py_ssize_t n_left)
 {
     if (check_block(block) < 0)
         return -1;
+    if (delivery_names_file(x))
+        return 0;
     if (PyBytes_GET_SIZE(block) == 0)
         return 1;
     if (x->begun && !delivery_takes_more(x))
@@ -202,6 +204,8 @@ int body_send(Body *body, Delivery *x, const FileTypes *files)
     FileRange range;
     int r;
 
+    if (delivery_names_file(x))
+        return finish(x);
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
         return send_sequence(x, result);
     if (!Py_IS_TYPE(result, files->wrapper))

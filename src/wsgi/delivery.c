@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Between Python's exceptions and the sink's results. The GIL is released here and only here: while the sink
- * waits. */
+ * waits or opens a file. */
 #include "wsgi/delivery.h"
 
 #include "wsgi/interpreter.h"
@@ -54,6 +54,18 @@ static int wait_for_client(Delivery *x)
     return take_result(x, r);
 }
 
+static int begin(Delivery *x, int64_t known_length)
+{
+    int r;
+
+    if (!delivery_names_file(x))
+        return x->sink->begin(x->sink, known_length);
+    Py_BEGIN_ALLOW_THREADS
+    r = x->sink->send_named_file(x->sink);
+    Py_END_ALLOW_THREADS
+    return r;
+}
+
 int delivery_begin(Delivery *x, int64_t known_length)
 {
     stay_in_process();
@@ -65,7 +77,7 @@ int delivery_begin(Delivery *x, int64_t known_length)
                         "before its first block of the body");
         return -1;
     }
-    if (take_result(x, x->sink->begin(x->sink, known_length)) < 0)
+    if (take_result(x, begin(x, known_length)) < 0)
         return -1;
     x->begun = true;
     return 0;

@@ -23,13 +23,20 @@ void delivery_init(Delivery *x, ResponseSink *sink);
 
 /* All return 0, or -1 with an exception. */
 
-/* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. */
+/* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. Where the head names a file, this
+ * is the whole response. */
 int delivery_begin(Delivery *x, int64_t known_length);
 
 /* After delivery_begin(). last: nothing follows for sure. */
 int delivery_write(Delivery *x, const char *data, size_t size, bool last);
 int delivery_send_file(Delivery *x, int fd, uint64_t offset, uint64_t size);
 int delivery_end(Delivery *x);
+
+/* Whether the body is a file of the server's, and what the application gives for it is dropped. */
+static inline bool delivery_names_file(const Delivery *x)
+{
+    return x->sink->response->file_naming != FILE_NONE;
+}
 
 /* Whether octets given now would go out: after the head, not to HEAD, 204, 304, nor past Content-Length. */
 static inline bool delivery_takes_more(const Delivery *x)

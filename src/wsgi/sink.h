@@ -18,6 +18,11 @@ struct ResponseSink {
     /* Filled by start_response through response_set_status() and response_add_field(). */
     Response *response;
 
+    /* Instead of begin(), where response->file_naming is set: makes that file the whole response, or refuses. Called
+     * without the GIL, since opening a file may take time. write() and end() do nothing from then on. 0, SINK_E_GONE,
+     * negative errno. */
+    int (*send_named_file)(ResponseSink *sink);
+
     /* The head is final. known_length: octets of the whole body if known, else -1. 0, SINK_E_GONE, negative
      * errno. */
     int (*begin)(ResponseSink *sink, int64_t known_length);

@@ -758,6 +758,33 @@ def file_is_closed(environ, start_response, path):
     return answer_json(start_response, kept.pop("file").closed)
 
 
+# --- files by their names ------
+
+
+def own_body(key):
+    with lock:
+        calls[f"body of {key}"] += 1
+    yield b"own"
+
+
+@handler
+def hand_off(environ, start_response, status="200 OK", key="hand_off", use="return", fields="{}"):
+    """Names a file in its fields; its own body says when it is asked for."""
+    headers = list(json.loads(fields).items())
+    if use == "lazily":
+        return lazily(start_response, status, headers)
+    write = start_response(status, headers)
+    if use == "write":
+        write(b"own")
+    return Closing(key, own_body(key))
+
+
+def lazily(start_response, status, headers):
+    start_response(status, headers)
+    yield b""
+    yield from own_body("lazily")
+
+
 # --- threads ------
 
 

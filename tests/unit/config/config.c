@@ -355,6 +355,8 @@ static void test_keys(void)
         {"app.module=shop:a\nb", "a control character"},
         {"app.environment=A=1\nPASS-WORD=hidden", "\"PASS-WORD\" is no name"},
         {"app.environment=1A=x", "is no name"},
+        {"app.sendfile_roots=/srv/a media", "\"media\" is no absolute path"},
+        {"app.sendfile_roots=protected/=/srv/media", "is no absolute path"},
         {"app.environment=A=x ;y", "begins a comment"},
         {"app.pythonpath=/a #b", "begins a comment"},
         {"app.chdir=srv", "is no absolute path"},

@@ -99,8 +99,7 @@ static void test_order(void)
         was_behind = was_behind || output_is_behind(&o);
     }
     ok(was_behind, "over memory and file, the application should wait");
-    is_int(output_queue_file(&o, file, 0, 100000), 0);
-    close(file);
+    output_queue_file(&o, file, 0, 100000);
     unlink(name);
     ok(!output_is_simple(&o));
     is_int(drain(&o, got, sizeof got), sizeof sent);
@@ -132,12 +131,12 @@ static void test_failures(void)
     Output o;
 
     output_init(&o, 1000, 1000, "/tmp");
-    is_int(output_queue_file(&o, file, 0, 10), 0);
+    output_queue_file(&o, file, 0, 10);
     is_int(output_flush(&o, ends[0]), -ENODATA);
-    close(file);
     unlink(name);
     output_clear(&o);
     ok(output_is_empty(&o));
+    ok(lseek(file, 0, SEEK_CUR) < 0 && errno == EBADF, "the file is closed");
     close(ends[1]);
     is_int(output_send(&o, ends[0], &iov, 1), -EPIPE);
     output_deinit(&o);

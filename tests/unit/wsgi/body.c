@@ -242,6 +242,58 @@ static void test_sink_errors(void)
     c.sink.begin_fails = false;
 }
 
+static void hands_off(const char *expression, int closed)
+{
+    run("('X-Sendfile', '/f'), ('Content-Length', '0')", expression);
+    ok(c.result == 0, "%s", expression);
+    if (c.error)
+        printf("# %s\n", c.error);
+    is_string(events(), "named_file(/f) begin(4) write(4,last) end ");
+    is_string(call_body(&c), "file");
+    is_int(harness_int("kinds", "closed"), closed);
+    is_int(harness_int("kinds", "asked"), 0);
+}
+
+/* A named file is the body, whatever the application returns; that is not iterated, and closed once. */
+static void test_named_file(void)
+{
+    c.sink.response.takes_file = true;
+    harness_exec("kinds", "asked = 0\n"
+                          "def ask():\n"
+                          "    global asked\n"
+                          "    asked += 1\n"
+                          "    return b'x'");
+    hands_off("[]", 0);
+    hands_off("[b'own']", 0);
+    hands_off("(ask() for i in range(3))", 0);
+    hands_off("Closable([b'own', b'more'])", 1);
+    hands_off("environ['wsgi.file_wrapper'](Closable([]))", 1);
+    run("('X-Sendfile', '/f')", "w(b'own') or [b'own']");
+    is_string(events(), "named_file(/f) begin(4) write(4,last) write(3) end ");
+    is_string(call_body(&c), "file");
+
+    /* A generator that calls start_response has to be asked for its first block. */
+    harness_exec("kinds", "def app(environ, start_response):\n"
+                          "    start_response('200 OK', [('X-Sendfile', '/f')])\n"
+                          "    yield b''\n"
+                          "    ask()\n"
+                          "    yield b'own'\n");
+    {
+        WsgiApp *app = harness_app("kinds:app");
+
+        call_run(&c, app);
+        wsgi_app_free(app);
+    }
+    is_string(events(), "named_file(/f) begin(4) write(4,last) end ");
+    is_int(harness_int("kinds", "asked"), 0);
+    run("('X-Sendfile', '/f'), ('X-Accel-Redirect', '/g')", "[]");
+    ok(c.result == WSGI_E_ERROR && call_error_has(&c, "a file was named already"));
+    c.sink.response.takes_file = false;
+    run("('X-Sendfile', '/f')", "[b'own']");
+    ok(strstr(call_output(&c), "X-Sendfile: /f\r\n") != NULL);
+    is_string(call_body(&c), "own");
+}
+
 int main(void)
 {
     harness_start();
@@ -257,6 +309,7 @@ int main(void)
     test_client_gone();
     test_wait();
     test_sink_errors();
+    test_named_file();
     call_deinit(&c);
     interpreter_finalize();
     return tap_done();

@@ -98,6 +98,30 @@ __attribute__((__format__(__printf__, 2, 3))) static void record(FakeSink *f, co
     (void)buffer_append_string(&f->events, text);
 }
 
+static int fake_fault(FakeSink *f)
+{
+    f->n_writes++;
+    if (f->error_from && f->n_writes >= f->error_from)
+        return f->error;
+    if (f->gone_from && f->n_writes >= f->gone_from)
+        return SINK_E_GONE;
+    return f->wait_from && f->n_writes >= f->wait_from ? SINK_E_WAIT : 0;
+}
+
+/* Whatever its name, the file has four octets. */
+static int fake_send_named_file(ResponseSink *sink)
+{
+    FakeSink *f = (FakeSink *)sink;
+    int r;
+
+    record(f, "named_file(%.*s) ", (int)buffer_size(&f->response.file), buffer_head(&f->response.file));
+    if (PyGILState_Check())
+        fail("send_named_file()", "called with the GIL");
+    f->response.content_length = 4;
+    r = sink->begin(sink, 4);
+    return r == 0 ? sink->write(sink, "file", 4, true) : r;
+}
+
 static int fake_begin(ResponseSink *sink, int64_t known_length)
 {
     FakeSink *f = (FakeSink *)sink;
@@ -108,16 +132,6 @@ static int fake_begin(ResponseSink *sink, int64_t known_length)
         return f->error;
     return response_begin(&f->response, f->request, known_length, true, "Sun, 06 Nov 1994 08:49:37 GMT",
                           &f->out);
-}
-
-static int fake_fault(FakeSink *f)
-{
-    f->n_writes++;
-    if (f->error_from && f->n_writes >= f->error_from)
-        return f->error;
-    if (f->gone_from && f->n_writes >= f->gone_from)
-        return SINK_E_GONE;
-    return f->wait_from && f->n_writes >= f->wait_from ? SINK_E_WAIT : 0;
 }
 
 static int fake_write(ResponseSink *sink, const char *data, size_t size, bool last)
@@ -183,8 +197,15 @@ void call_init(Call *c, const char *head)
     buffer_init(&c->sink.events);
     response_init(&c->sink.response);
     c->sink.record_events = true;
-    c->sink.sink =
-        (ResponseSink){&c->sink.response, fake_begin, fake_write, fake_send_file, fake_wait, fake_end};
+    c->sink.sink = (ResponseSink){
+        .response = &c->sink.response,
+        .send_named_file = fake_send_named_file,
+        .begin = fake_begin,
+        .write = fake_write,
+        .send_file = fake_send_file,
+        .wait = fake_wait,
+        .end = fake_end,
+    };
     c->sink.request = &c->request;
     if (buffer_append_string(&c->head, head) < 0 || buffer_append_string(&c->head, "\r\n\r\n") < 0)
         fail("call_init()", "out of memory");
