@@ -42,6 +42,8 @@ const char *response_error_text(int e)
         return "Content-Length is malformed or given twice";
     case RESPONSE_E_FILE:
         return "a file was named already, by X-Sendfile or X-Accel-Redirect";
+    case RESPONSE_E_FINAL:
+        return "belongs to the final response, not to a hint of it";
     case RESPONSE_E_SHORT:
         return "the body is shorter than its Content-Length";
     default:
@@ -227,6 +229,24 @@ int response_add_field(Response *r, const char *name_data, size_t name_size, con
     }
     naming = r->takes_file ? file_naming(name) : FILE_NONE;
     return naming == FILE_NONE ? append_field(&r->fields, name, value) : set_file(r, naming, value);
+}
+
+int response_add_hint(Buffer *out, const char *name_data, size_t name_size, const char *value_data,
+                      size_t value_size)
+{
+    Span name = {name_data, name_size}, value = span_trim((Span){value_data, value_size});
+    int e = check_field(name, value);
+    FieldKind kind;
+
+    if (e != 0)
+        return e;
+    kind = field_kind(name);
+    if (kind == FIELD_HOP_BY_HOP || kind == FIELD_CONNECTION)
+        return RESPONSE_E_HOP_BY_HOP;
+    if (kind != FIELD_PLAIN || file_naming(name) != FILE_NONE || TOKEN_IS(name, "set-cookie") ||
+        TOKEN_IS(name, "www-authenticate"))
+        return RESPONSE_E_FINAL;
+    return append_field(out, name, value);
 }
 
 /* --- what the server changes of it --- */

@@ -49,6 +49,7 @@ enum {
     RESPONSE_E_HOP_BY_HOP,     /* Transfer-Encoding, Keep-Alive, Upgrade … (PEP 3333; RFC 9110 §7.6.1) */
     RESPONSE_E_CONTENT_LENGTH, /* malformed, or a second one */
     RESPONSE_E_FILE,           /* a second X-Sendfile or X-Accel-Redirect */
+    RESPONSE_E_FINAL,          /* of response_add_hint(): a field of the final response alone */
     RESPONSE_E_SHORT,          /* of response_end(): the body is shorter than its Content-Length */
 };
 const char *response_error_text(int e);
@@ -66,6 +67,10 @@ int response_set_status(Response *r, const char *status, size_t size);
 /* Connection: close is honoured and not stored; keep-alive is ignored; other fields in order, Set-Cookie
  * lines apart. 0, -ENOMEM or RESPONSE_E_…. */
 int response_add_field(Response *r, const char *name, size_t name_size, const char *value, size_t value_size);
+
+/* The same for a field of a 103 (Early Hints, RFC 8297), appended to out with CRLF: end-to-end fields that tell a client
+ * what it may begin with; none that frame, date, authorize or set a state. */
+int response_add_hint(Buffer *out, const char *name, size_t name_size, const char *value, size_t value_size);
 
 /* For what the server makes of an application's response. The value of the first field of that name, until the next change,
  * or a span with data NULL; Content-Length and Connection are not among the fields. */

@@ -142,6 +142,24 @@ static int runner_begin(ResponseSink *sink, int64_t known_length)
         x, &own, response_begin(&x->response, &x->request, known_length, keep_alive, x->date, out));
 }
 
+/* The loop may send from the output from now on, if the client does not take all. */
+static int runner_send_interim(ResponseSink *sink, const char *data, size_t size)
+{
+    Runner *runner = runner_of(sink);
+    Exchange *x = runner->connection->exchange;
+    int r;
+
+    if (x->request.version_minor == 0) /* RFC 9110 §15.2 */
+        return 0;
+    x->is_streaming = true;
+    runner_lock(x);
+    r = output_send(&x->output, runner->connection->fd, &(struct iovec){(void *)data, size}, 1);
+    runner_arm(runner);
+    r = runner_result(x, r);
+    runner_unlock(x);
+    return r;
+}
+
 static int runner_write(ResponseSink *sink, const char *data, size_t size, bool last)
 {
     Runner *runner = runner_of(sink);
@@ -291,6 +309,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
         .sink =
             {
                 .response = &x->response,
+                .send_interim = runner_send_interim,
                 .send_named_file = runner_send_named_file,
                 .begin = runner_begin,
                 .write = runner_write,

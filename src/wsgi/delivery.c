@@ -54,6 +54,13 @@ static int wait_for_client(Delivery *x)
     return take_result(x, r);
 }
 
+int delivery_send_interim(Delivery *x, const char *data, size_t size)
+{
+    if (wait_for_client(x) < 0)
+        return -1;
+    return take_result(x, x->sink->send_interim(x->sink, data, size));
+}
+
 static int begin(Delivery *x, int64_t known_length)
 {
     int r;

@@ -24,6 +24,7 @@ static const char *const key_names[N_KEYS] = {
     [KEY_URL_SCHEME] = "wsgi.url_scheme",
     [KEY_INPUT] = "wsgi.input",
     [KEY_ERRORS] = "wsgi.errors",
+    [KEY_EARLY_HINTS] = "wsgi.early_hints",
     [KEY_CONTENT_LENGTH] = "CONTENT_LENGTH",
 };
 

@@ -29,6 +29,7 @@ typedef enum EnvironKey {
     KEY_URL_SCHEME,
     KEY_INPUT,
     KEY_ERRORS,
+    KEY_EARLY_HINTS,
     KEY_CONTENT_LENGTH,
     N_KEYS,
 } EnvironKey;
@@ -60,7 +61,7 @@ void environ_cache_clear(EnvironCache *cache);
 int environ_base_init(EnvironBase *base, const EnvironCache *cache, const EnvironConstants *constants);
 void environ_base_clear(EnvironBase *base);
 
-/* Puts an object into the base: wsgi.input, wsgi.errors. */
+/* Puts an object into the base: wsgi.input, wsgi.errors, wsgi.early_hints. */
 int environ_base_set(EnvironBase *base, const EnvironCache *cache, EnvironKey key, PyObject *value);
 
 /* A new reference to a dict of its own, or NULL with an exception. */

@@ -19,7 +19,9 @@ static int renew_start_response(SlotPool *pool, Slot *slot)
 {
     Py_CLEAR(slot->start_response);
     slot->start_response = start_response_new(&pool->start_response);
-    return slot->start_response ? 0 : -1;
+    return slot->start_response ? environ_base_set(&slot->environ, &pool->cache, KEY_EARLY_HINTS,
+                                                   (PyObject *)slot->start_response->early_hints)
+                                : -1;
 }
 
 static int renew_input(SlotPool *pool, Slot *slot)

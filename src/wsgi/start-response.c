@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* start_response(status, headers[, exc_info]) → write(data). What is wrong with its arguments is raised to
- * the application that gave them. */
+/* start_response(status, headers[, exc_info]) → write(data), and wsgi.early_hints(headers), which sends a 103 before that
+ * (RFC 8297). What is wrong with their arguments is raised to the application that gave them. */
 #include "wsgi/start-response.h"
 
 #include <stddef.h>
 
 #define WANTED "start_response(status, headers, exc_info=None) (PEP 3333): "
+#define HINTS_WANTED "wsgi.early_hints(headers) (RFC 8297): "
 
 /* The octets of a native string (PEP 3333, "A Note On String Types"), borrowed; NULL and an exception if it
  * has others. */
-static const char *latin1_of(PyObject *string, size_t *ret_size)
+static const char *latin1_of(PyObject *string, size_t *ret_size, const char *wanted)
 {
     if (PyUnicode_KIND(string) != PyUnicode_1BYTE_KIND) {
-        PyErr_Format(PyExc_ValueError, WANTED "%A has characters that are not Latin-1", string);
+        PyErr_Format(PyExc_ValueError, "%s%A has characters that are not Latin-1", wanted, string);
         return NULL;
     }
     *ret_size = (size_t)PyUnicode_GET_LENGTH(string);
@@ -20,14 +21,14 @@ static const char *latin1_of(PyObject *string, size_t *ret_size)
 }
 
 /* r: what one of the Response setters returned for name (NULL: the status) and value. */
-static int raise_response_error(int r, PyObject *name, PyObject *value)
+static int raise_response_error(int r, const char *wanted, PyObject *name, PyObject *value)
 {
     if (r == -ENOMEM)
         PyErr_NoMemory();
     else if (!name)
-        PyErr_Format(PyExc_ValueError, WANTED "status %A: %s", value, response_error_text(r));
+        PyErr_Format(PyExc_ValueError, "%sstatus %A: %s", wanted, value, response_error_text(r));
     else
-        PyErr_Format(PyExc_ValueError, WANTED "header %A: %A: %s", name, value, response_error_text(r));
+        PyErr_Format(PyExc_ValueError, "%sheader %A: %A: %s", wanted, name, value, response_error_text(r));
     return -1;
 }
 
@@ -42,14 +43,21 @@ static int set_status(Response *response, PyObject *status)
                      Py_TYPE(status)->tp_name);
         return -1;
     }
-    data = latin1_of(status, &size);
+    data = latin1_of(status, &size, WANTED);
     if (!data)
         return -1;
     r = response_set_status(response, data, size);
-    return r == 0 ? 0 : raise_response_error(r, NULL, status);
+    return r == 0 ? 0 : raise_response_error(r, WANTED, NULL, status);
 }
 
-static int add_header(Response *response, PyObject *pair)
+/* What the fields of a list are added to: a response, or the head of a hint. */
+typedef struct HeaderTarget {
+    const char *wanted;
+    Response *response;
+    Buffer *hint;
+} HeaderTarget;
+
+static int add_header(const HeaderTarget *to, PyObject *pair)
 {
     const char *name, *value;
     size_t name_size, value_size;
@@ -57,31 +65,39 @@ static int add_header(Response *response, PyObject *pair)
 
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyUnicode_Check(PyTuple_GET_ITEM(pair, 0)) ||
         !PyUnicode_Check(PyTuple_GET_ITEM(pair, 1))) {
-        PyErr_Format(PyExc_TypeError, WANTED "headers is a list of (name, value) tuples of str; %R is in it",
-                     pair);
+        PyErr_Format(PyExc_TypeError, "%sheaders is a list of (name, value) tuples of str; %R is in it",
+                     to->wanted, pair);
         return -1;
     }
-    name = latin1_of(PyTuple_GET_ITEM(pair, 0), &name_size);
-    value = name ? latin1_of(PyTuple_GET_ITEM(pair, 1), &value_size) : NULL;
+    name = latin1_of(PyTuple_GET_ITEM(pair, 0), &name_size, to->wanted);
+    value = name ? latin1_of(PyTuple_GET_ITEM(pair, 1), &value_size, to->wanted) : NULL;
     if (!value)
         return -1;
-    r = response_add_field(response, name, name_size, value, value_size);
-    return r == 0 ? 0 : raise_response_error(r, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+    r = to->response ? response_add_field(to->response, name, name_size, value, value_size)
+                     : response_add_hint(to->hint, name, name_size, value, value_size);
+    if (r == 0)
+        return 0;
+    return raise_response_error(r, to->wanted, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+}
+
+static int add_headers(const HeaderTarget *to, PyObject *headers)
+{
+    if (!PyList_Check(headers)) {
+        PyErr_Format(PyExc_TypeError, "%sheaders is a list of (name, value) tuples, not %.200s", to->wanted,
+                     Py_TYPE(headers)->tp_name);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++)
+        if (add_header(to, PyList_GET_ITEM(headers, i)) < 0)
+            return -1;
+    return 0;
 }
 
 static int set_head(Response *response, PyObject *status, PyObject *headers)
 {
-    if (!PyList_Check(headers)) {
-        PyErr_Format(PyExc_TypeError, WANTED "headers is a list of (name, value) tuples, not %.200s",
-                     Py_TYPE(headers)->tp_name);
-        return -1;
-    }
     if (set_status(response, status) < 0)
         return -1;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++)
-        if (add_header(response, PyList_GET_ITEM(headers, i)) < 0)
-            return -1;
-    return 0;
+    return add_headers(&(HeaderTarget){.wanted = WANTED, .response = response}, headers);
 }
 
 /* Raises again what exc_info holds, because the head has gone out already. */
@@ -161,6 +177,14 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args, 
     return Py_NewRef((PyObject *)self->write);
 }
 
+static int check_thread(const Delivery *x, const char *name)
+{
+    if (PyThread_get_thread_ident() == x->thread)
+        return 0;
+    PyErr_Format(PyExc_RuntimeError, "%s() is for the thread that runs the application", name);
+    return -1;
+}
+
 static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_args, PyObject *names)
 {
     Delivery *x = delivery_of(callable, "write");
@@ -171,10 +195,8 @@ static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_
         PyErr_SetString(PyExc_TypeError, "write() takes one positional argument of bytes (PEP 3333)");
         return NULL;
     }
-    if (PyThread_get_thread_ident() != x->thread) {
-        PyErr_SetString(PyExc_RuntimeError, "write() is for the thread that runs the application");
+    if (check_thread(x, "write") < 0)
         return NULL;
-    }
     if (PyBytes_GET_SIZE(args[0]) > 0 &&
         (delivery_begin(x, -1) < 0 ||
          delivery_write(x, PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0]), false) < 0))
@@ -182,9 +204,47 @@ static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_
     Py_RETURN_NONE;
 }
 
+static int send_hint(Delivery *x, PyObject *headers)
+{
+    _cleanup_(buffer_deinit) Buffer head;
+
+    buffer_init(&head);
+    if (buffer_append_string(&head, "HTTP/1.1 103 Early Hints\r\n") < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (add_headers(&(HeaderTarget){.wanted = HINTS_WANTED, .hint = &head}, headers) < 0)
+        return -1;
+    if (buffer_append_string(&head, "\r\n") < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return delivery_send_interim(x, buffer_head(&head), buffer_size(&head));
+}
+
+static PyObject *early_hints_call(PyObject *callable, PyObject *const *args, size_t n_args, PyObject *names)
+{
+    Delivery *x = delivery_of(callable, "wsgi.early_hints");
+
+    if (!x || check_thread(x, "wsgi.early_hints") < 0)
+        return NULL;
+    if (PyVectorcall_NARGS(n_args) != 1 || names) {
+        PyErr_SetString(PyExc_TypeError, HINTS_WANTED "takes one positional argument");
+        return NULL;
+    }
+    if (x->begun) {
+        PyErr_SetString(PyExc_RuntimeError, HINTS_WANTED "the response has begun");
+        return NULL;
+    }
+    if (send_hint(x, args[0]) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static void callable_dealloc(PyObject *object)
 {
     Py_CLEAR(((DeliveryCallable *)object)->write);
+    Py_CLEAR(((DeliveryCallable *)object)->early_hints);
     python_free_instance(object);
 }
 
@@ -216,16 +276,18 @@ int start_response_types_init(StartResponseTypes *types)
 {
     types->start_response = callable_type_new("cgunicorn.start_response");
     types->write = callable_type_new("cgunicorn.write");
-    return types->start_response && types->write ? 0 : -1;
+    types->early_hints = callable_type_new("cgunicorn.early_hints");
+    return types->start_response && types->write && types->early_hints ? 0 : -1;
 }
 
 void start_response_types_clear(StartResponseTypes *types)
 {
     Py_CLEAR(types->start_response);
     Py_CLEAR(types->write);
+    Py_CLEAR(types->early_hints);
 }
 
-static DeliveryCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorcall, DeliveryCallable *write)
+static DeliveryCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorcall)
 {
     DeliveryCallable *self = PyObject_New(DeliveryCallable, type);
 
@@ -233,16 +295,19 @@ static DeliveryCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorc
         return NULL;
     self->vectorcall = vectorcall;
     self->delivery = NULL;
-    self->write = (DeliveryCallable *)Py_XNewRef((PyObject *)write);
+    self->write = self->early_hints = NULL;
     return self;
 }
 
 DeliveryCallable *start_response_new(const StartResponseTypes *types)
 {
-    DeliveryCallable *write = callable_new(types->write, write_call, NULL), *self = NULL;
+    DeliveryCallable *self = callable_new(types->start_response, start_response_call);
 
-    if (write)
-        self = callable_new(types->start_response, start_response_call, write);
-    Py_XDECREF(write);
+    if (!self)
+        return NULL;
+    self->write = callable_new(types->write, write_call);
+    self->early_hints = callable_new(types->early_hints, early_hints_call);
+    if (!self->write || !self->early_hints)
+        Py_CLEAR(self);
     return self;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The start_response callable and the write callable that it returns (PEP 3333). */
+/* What an application calls to speak to its client: start_response and the write callable that it returns (PEP 3333), and
+ * wsgi.early_hints. */
 #pragma once
 
 #include "wsgi/python.h"
@@ -9,35 +10,39 @@
 typedef struct StartResponseTypes {
     PyTypeObject *start_response;
     PyTypeObject *write;
+    PyTypeObject *early_hints;
 } StartResponseTypes;
 
-/* A callable bound to a delivery: both types have this shape. */
+/* A callable bound to a delivery: all three types have this shape. */
 typedef struct DeliveryCallable {
     PyObject_HEAD vectorcallfunc vectorcall;
-    Delivery *delivery;             /* NULL: the request is over */
-    struct DeliveryCallable *write; /* of start_response: what it returns, owned */
+    Delivery *delivery; /* NULL: the request is over */
+    /* Of start_response, owned: what it returns, and what goes along with it. */
+    struct DeliveryCallable *write;
+    struct DeliveryCallable *early_hints;
 } DeliveryCallable;
 
 /* 0, or -1 with an exception. */
 int start_response_types_init(StartResponseTypes *types);
 void start_response_types_clear(StartResponseTypes *types);
 
-/* A pair, the write callable owned by the other; or NULL with an exception. */
+/* start_response, which owns the two others; or NULL with an exception. */
 DeliveryCallable *start_response_new(const StartResponseTypes *types);
 
-/* For one request; then start_response_detach(), after which calls of either raise. */
+/* For one request; then start_response_detach(), after which calls of any raise. */
 static inline void start_response_attach(DeliveryCallable *s, Delivery *x)
 {
-    s->delivery = s->write->delivery = x;
+    s->delivery = s->write->delivery = s->early_hints->delivery = x;
 }
 
 static inline void start_response_detach(DeliveryCallable *s)
 {
-    s->delivery = s->write->delivery = NULL;
+    s->delivery = s->write->delivery = s->early_hints->delivery = NULL;
 }
 
-/* Whether nobody but its owner holds the pair, so that it can serve the next request. */
+/* Whether nobody but its owner holds them, and the owner's environ wsgi.early_hints, so that they can serve the next
+ * request. */
 static inline bool start_response_is_unshared(DeliveryCallable *s)
 {
-    return Py_REFCNT(s) == 1 && Py_REFCNT(s->write) == 1;
+    return Py_REFCNT(s) == 1 && Py_REFCNT(s->write) == 1 && Py_REFCNT(s->early_hints) == 2;
 }

@@ -758,7 +758,7 @@ def file_is_closed(environ, start_response, path):
     return answer_json(start_response, kept.pop("file").closed)
 
 
-# --- files by their names ------
+# --- files by their names, early hints ------
 
 
 def own_body(key):
@@ -783,6 +783,19 @@ def lazily(start_response, status, headers):
     start_response(status, headers)
     yield b""
     yield from own_body("lazily")
+
+
+@handler
+def hints(environ, start_response, headers="[]", times="1", path=None, then="hello", **arguments):
+    """Sends early hints, waits for the test's file, goes on as another handler."""
+    headers = [tuple(pair) for pair in json.loads(headers)]
+    for _ in range(int(times)):
+        environ["wsgi.early_hints"](headers)
+    with lock:
+        calls[f"{then} after {times} hints"] += 1
+    if path is not None:
+        wait_for(path)
+    return HANDLERS[then](environ, start_response, **arguments)
 
 
 # --- threads ------

@@ -358,6 +358,36 @@ static void check_files(Response *r)
     r->takes_file = false;
 }
 
+static int add_hint(Buffer *out, const char *name, const char *value)
+{
+    return response_add_hint(out, name, strlen(name), value, strlen(value));
+}
+
+static void check_hints(void)
+{
+    static const char *const hops[] = {"Connection", "Keep-Alive", "Transfer-Encoding",
+                                       "TE",         "Upgrade",    "Trailer"};
+    static const char *const finals[] = {"Content-Length",  "Date",       "Server",
+                                         "SET-COOKIE",      "X-Sendfile", "X-Accel-Redirect",
+                                         "WWW-Authenticate"};
+    Buffer out;
+
+    buffer_init(&out);
+    is_int(add_hint(&out, "Link", " </a.css>; rel=preload "), 0);
+    is_int(add_hint(&out, "Content-Security-Policy", "style-src: self"), 0);
+    is_int(add_hint(&out, "Link", "</b.js>"), 0);
+    is_int(add_hint(&out, "Link", "a\r\nX: y"), RESPONSE_E_VALUE);
+    is_int(add_hint(&out, "Li nk", "a"), RESPONSE_E_NAME);
+    is_int(add_hint(&out, "", "a"), RESPONSE_E_NAME);
+    for (size_t i = 0; i < ELEMENTSOF(hops); i++)
+        is_int(add_hint(&out, hops[i], "close"), RESPONSE_E_HOP_BY_HOP);
+    for (size_t i = 0; i < ELEMENTSOF(finals); i++)
+        is_int(add_hint(&out, finals[i], "0"), RESPONSE_E_FINAL);
+    ok(says(&out, "Link: </a.css>; rel=preload\r\nContent-Security-Policy: style-src: self\r\nLink: "
+                  "</b.js>\r\n"));
+    buffer_deinit(&out);
+}
+
 static void check_chunk_sizes(Response *r)
 {
     static const struct {
@@ -414,6 +444,7 @@ int main(void)
     check_reset(&r);
     check_changes(&r);
     check_files(&r);
+    check_hints();
     check_chunk_sizes(&r);
     check_errors();
     response_deinit(&r);

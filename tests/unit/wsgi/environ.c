@@ -40,7 +40,8 @@ static void test_plain(void)
                              "'input_terminated')]"),
               "[False, True, False, True]");
     is_string(harness_string("keep", "callable(environ['wsgi.file_wrapper'])"), "True");
-    is_string(harness_string("keep", "type(environ) is dict and len(environ)"), "22");
+    is_string(harness_string("keep", "callable(environ['wsgi.early_hints'])"), "True");
+    is_string(harness_string("keep", "type(environ) is dict and len(environ)"), "23");
     is_string(harness_string("keep", "'CONTENT_LENGTH' in environ or 'CONTENT_TYPE' in environ"), "False");
 }
 

@@ -108,6 +108,14 @@ static int fake_fault(FakeSink *f)
     return f->wait_from && f->n_writes >= f->wait_from ? SINK_E_WAIT : 0;
 }
 
+static int fake_send_interim(ResponseSink *sink, const char *data, size_t size)
+{
+    FakeSink *f = (FakeSink *)sink;
+
+    record(f, "interim(%zu) ", size);
+    return buffer_append(&f->out, data, size) < 0 ? -ENOMEM : fake_fault(f);
+}
+
 /* Whatever its name, the file has four octets. */
 static int fake_send_named_file(ResponseSink *sink)
 {
@@ -199,6 +207,7 @@ void call_init(Call *c, const char *head)
     c->sink.record_events = true;
     c->sink.sink = (ResponseSink){
         .response = &c->sink.response,
+        .send_interim = fake_send_interim,
         .send_named_file = fake_send_named_file,
         .begin = fake_begin,
         .write = fake_write,

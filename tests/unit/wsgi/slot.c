@@ -18,7 +18,8 @@ static void test_reuse(void)
     a = slot_take(&pool, &x, NULL);
     b = slot_take(&pool, &x, NULL);
     ok(a && b && a != b);
-    ok(a->start_response->delivery == &x && a->start_response->write->delivery == &x);
+    ok(a->start_response->delivery == &x && a->start_response->write->delivery == &x &&
+       a->start_response->early_hints->delivery == &x);
     ok(a->environ.dict != b->environ.dict);
     slot_give_back(&pool, b);
     slot_give_back(&pool, a);
@@ -49,6 +50,22 @@ static void test_kept_write(void)
     Py_DECREF(kept);
 }
 
+static void test_kept_early_hints(void)
+{
+    Delivery x;
+    Slot *slot;
+    PyObject *kept, *in_base;
+
+    delivery_init(&x, &sink);
+    slot = slot_take(&pool, &x, NULL);
+    kept = Py_NewRef((PyObject *)slot->start_response->early_hints);
+    slot_give_back(&pool, slot);
+    in_base = PyDict_GetItemString(slot->environ.dict, "wsgi.early_hints");
+    ok(in_base != kept && in_base == (PyObject *)slot->start_response->early_hints,
+       "the base has the new one");
+    Py_DECREF(kept);
+}
+
 static void test_kept_input(void)
 {
     Delivery x;
@@ -76,6 +93,7 @@ int main(void)
     is_int(slot_pool_init(&pool), 0);
     test_reuse();
     test_kept_write();
+    test_kept_early_hints();
     test_kept_input();
     slot_pool_clear(&pool);
     interpreter_finalize();

@@ -167,6 +167,84 @@ static void test_write_in_close(void)
     ok(call_error_has(&c, "write() was called after the end of its request"));
 }
 
+/* Sends hints from an application that then answers, and compares all that went out before the answer. */
+static void hints(const char *statements, const char *expected)
+{
+    _cleanup_free_ char *source = NULL;
+    const char *output;
+
+    if (asprintf(&source,
+                 "hints = environ['wsgi.early_hints']\n    %s\n    start_response('200 OK', []); return []",
+                 statements) < 0)
+        return;
+    run(source);
+    output = call_output(&c);
+    if (!ok(c.result == 0 && strncmp(output, expected, strlen(expected)) == 0 &&
+                strncmp(output + strlen(expected), "HTTP/1.1 200 OK\r\n", 17) == 0,
+            "%s", statements))
+        printf("# %s\n# %s\n", c.error ? c.error : "", output);
+}
+
+#define WITHIN(statement) "hints = environ['wsgi.early_hints']; " statement
+
+static void test_early_hints(void)
+{
+    hints("hints([('Link', '</a.css>; rel=preload'), ('X', '\xc3\xa9')])",
+          "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX: \xe9\r\n\r\n");
+    hints("hints([('A', '1')]); hints([('B', '2')])",
+          "HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\nB: 2\r\n\r\n");
+    hints("assert hints([('A', '1')]) is None; start_response('500 No', []); hints([('B', '2')])\n"
+          "    try: raise KeyError\n"
+          "    except KeyError: start_response('200 OK', [], sys.exc_info()); return []",
+          "HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\nB: 2\r\n\r\n");
+    fails(WITHIN("hints()"), "takes one positional argument");
+    fails(WITHIN("hints(headers=[])"), "takes one positional argument");
+    fails(WITHIN("hints((('A', 'b'),))"), "wsgi.early_hints(headers) (RFC 8297): headers is a list");
+    fails(WITHIN("hints([('A', b'b')])"), "('A', b'b') is in it");
+    fails(WITHIN("hints([('A', 'b\\u20ac')])"), "not Latin-1");
+    fails(WITHIN("hints([('A', 'b'), ('A', 'b\\r\\nC: d')])"), "control character");
+    fails(WITHIN("hints([('A', 'b'), ('B c', 'd')])"), "not a token");
+    fails(WITHIN("hints([('Link', 'b'), ('Content-Length', '0')])"), "belongs to the final response");
+    fails(WITHIN("hints([('Link', 'b'), ('Set-Cookie', 'a=b')])"), "belongs to the final response");
+    fails(WITHIN("hints([('Transfer-Encoding', 'chunked')])"), "hop-by-hop");
+    fails(WITHIN("hints([('Connection', 'close')])"), "hop-by-hop");
+}
+
+static void test_early_hints_too_late(void)
+{
+    run(WITHIN("start_response('200 OK', [])(b'x'); hints([('A', '1')])"));
+    is_int(c.result, WSGI_E_CUT);
+    ok(call_error_has(&c, "the response has begun"));
+    run("import threading\n    hints = environ['wsgi.early_hints']\n"
+        "    def f():\n"
+        "        try: hints([('A', '1')])\n"
+        "        except RuntimeError as e: global said; said = str(e)\n"
+        "    t = threading.Thread(target=f); t.start(); t.join()\n"
+        "    start_response('200 OK', []); return []");
+    ok(c.result == 0 && !strstr(call_output(&c), "103"));
+    is_string(harness_string("t", "said"), "wsgi.early_hints() is for the thread that runs the application");
+    run("global hints; hints = environ['wsgi.early_hints']; start_response('200 OK', []); return []");
+    harness_exec("t", "said = ''\n"
+                      "try: hints([('A', '1')])\n"
+                      "except RuntimeError as e: said = str(e)\n"
+                      "hints = None");
+    is_string(harness_string("t", "said"), "wsgi.early_hints() was called after the end of its request");
+}
+
+/* A client that is behind is waited for before the next hint, one that is gone is not sent any. */
+static void test_early_hints_to_slow_clients(void)
+{
+    c.sink.wait_from = 1;
+    run(WITHIN("hints([('A', '1')]); hints([('B', '2')]); start_response('200 OK', []); return []"));
+    is_int(c.result, 0);
+    ok(strncmp(buffer_head(&c.sink.events), "interim(34) wait interim(34) begin(0) end ", 42) == 0);
+    c.sink.wait_from = 0;
+    c.sink.gone_from = 1;
+    run(WITHIN("hints([('A', '1')]); start_response('200 OK', []); return []"));
+    is_int(c.result, WSGI_E_GONE);
+    c.sink.gone_from = 0;
+}
+
 int main(void)
 {
     harness_start();
@@ -178,6 +256,9 @@ int main(void)
     test_write();
     test_strangers();
     test_write_in_close();
+    test_early_hints();
+    test_early_hints_too_late();
+    test_early_hints_to_slow_clients();
     call_deinit(&c);
     interpreter_finalize();
     return tap_done();
