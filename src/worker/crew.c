@@ -19,6 +19,7 @@
 
 #define HANDOFF_USEC (1 * USEC_PER_MSEC)
 #define LOOKS_BEFORE_PARKING 50
+#define SLICE_USEC (1 * USEC_PER_MSEC)
 
 /* The token: state, member, and a serial number that tells one request from the next. */
 typedef enum TokenState {
@@ -283,17 +284,20 @@ static bool member_run(Member *m, Connection *c)
     return true;
 }
 
-/* Requests that are ready now. True: m still drives. */
+/* Requests that are ready, for a slice of time: clients that pipeline would keep the others from being accepted and read
+ * for ever. True: m still drives. */
 static bool member_run_ready(Member *m)
 {
+    Loop *l = m->crew->loop;
+    usec_t until = l->now + SLICE_USEC;
     Connection *c;
 
     if (member_is_spare(m))
         return true;
-    while ((c = loop_check_out(m->crew->loop))) {
+    while (l->now < until && (c = loop_check_out(l))) {
         if (!member_run(m, c))
             return false;
-        if (m->crew->loop->n_checked_out > 0) /* others are in the application and want the GIL */
+        if (l->n_checked_out > 0) /* others are in the application and want the GIL */
             member_release(m);
     }
     return true;
@@ -315,6 +319,7 @@ static bool member_hands_over(Member *m)
 static void member_drive(Member *m)
 {
     Crew *w = m->crew;
+    bool may_block;
     int n = 0;
 
     for (;;) {
@@ -329,7 +334,8 @@ static void member_drive(Member *m)
             return;
         /* The GIL is kept through turns that find work: giving it back and taking it again costs more than
          * the wait. */
-        n = loop_turn(w->loop, !m->has_gil);
+        may_block = !m->has_gil && (member_is_spare(m) || !loop_has_work(w->loop));
+        n = loop_turn(w->loop, may_block);
         if (n < 0) {
             crew_finish(w, n);
             return;
