@@ -77,6 +77,16 @@ int buffer_reserve(Buffer *b, size_t n)
     return capacity == 0 ? -ENOMEM : buffer_grow(b, capacity);
 }
 
+void buffer_trim(Buffer *b)
+{
+    size_t size = buffer_size(b);
+
+    if (size == 0)
+        buffer_deinit(b);
+    else if (size < b->capacity)
+        (void)buffer_grow(b, size);
+}
+
 int buffer_append(Buffer *b, const void *data, size_t n)
 {
     int r;

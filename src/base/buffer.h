@@ -29,6 +29,9 @@ int buffer_printf(Buffer *b, const char *format, ...) __attribute__((__format__(
 /* Drops n bytes (at most buffer_size()) from the front; never moves the others, reuses the room when empty. */
 void buffer_consume(Buffer *b, size_t n);
 
+/* Gives back the room that the bytes do not need; where there is none, they stay as they are. May move them. */
+void buffer_trim(Buffer *b);
+
 /* Empties it and keeps the memory. */
 static inline void buffer_clear(Buffer *b)
 {

@@ -11,12 +11,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define EXHAUSTION_PAUSE_USEC (100 * USEC_PER_MSEC)
-#define EXHAUSTION_OVER_USEC (60 * USEC_PER_SEC)
+#define RECORDS_APART_USEC (60 * USEC_PER_SEC)
+#define DISPLACED_AFTER_USEC (1 * USEC_PER_SEC)
+#define ACCEPTS_AFTER_PAUSE 16
 
 static int listener_init(Listener *listener, int fd)
 {
@@ -119,55 +122,122 @@ int accept_set(Loop *l, bool accepting)
     return 0;
 }
 
-static void on_accept_error(Loop *l, int error)
+/* --- room --- */
+
+/* Whom a newcomer may displace: the connection that costs its client least, and among those the one that has waited longest.
+ * Nobody who was not given a second; never one whose request is with the application or whose response is under way. */
+static Connection *accept_victim(const Loop *l)
+{
+    static const TimeoutKind kinds[] = {TIMEOUT_LINGER, TIMEOUT_KEEPALIVE, TIMEOUT_HEAD, TIMEOUT_BODY};
+
+    for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+        const TimeoutList *list = &l->timeouts[kinds[i]];
+        Timeout *t = timeout_list_first(list);
+        Connection *c = t ? connection_of_timeout(t) : NULL;
+
+        if (t && t->deadline + DISPLACED_AFTER_USEC <= l->now + list->span_usec &&
+            (c->state <= CONNECTION_BODY || c->state == CONNECTION_LINGERING))
+            return c;
+    }
+    return NULL;
+}
+
+static bool accept_is_full(const Loop *l)
+{
+    return l->n_connections >= l->config->limits_connections;
+}
+
+/* Closes one connection, if there is one to close. */
+static bool accept_make_room(Loop *l)
+{
+    Connection *victim = accept_victim(l);
+
+    if (!victim)
+        return false;
+    l->n_displaced++;
+    if (accept_is_full(l) && l->now >= l->next_full_record_usec) {
+        log_full(LOG_WARNING, MESSAGE_CONNECTIONS_FULL, NULL,
+                 "%zu connections, as many as limits.connections: to make room, idle and slow ones are "
+                 "closed, %" PRIu64 " so far",
+                 l->n_connections, l->n_displaced);
+        l->next_full_record_usec = l->now + RECORDS_APART_USEC;
+    }
+    connection_close(l, victim);
+    return true;
+}
+
+/* --- accepting --- */
+
+/* The worker, or the system, has no descriptor or no memory for one more. */
+static void on_exhaustion(Loop *l, int error)
+{
+    if (l->now >= l->next_exhaustion_record_usec)
+        log_full(LOG_ERR, MESSAGE_FD_EXHAUSTED, NULL,
+                 "Cannot accept connections for now: %s. %zu are open; raise LimitNOFILE= or lower "
+                 "limits.connections.",
+                 strerror(error), l->n_connections);
+    l->next_exhaustion_record_usec = l->now + RECORDS_APART_USEC;
+    if (!accept_make_room(l))
+        l->accept_after_usec = l->now + EXHAUSTION_PAUSE_USEC;
+}
+
+/* True: it may be worth while to try the next one. accept(2). */
+static bool on_accept_error(Loop *l, int error)
 {
     switch (error) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        break;
-    default: /* EAGAIN: a sibling was faster; ECONNABORTED and network errors concern that client alone,
-                accept(2) */
-        return;
+        on_exhaustion(l, error);
+        return false;
+    case EINTR:
+    case ECONNABORTED: /* these concern that client alone, who is out of the queue */
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case EOPNOTSUPP:
+        return true;
+    default: /* EAGAIN: a sibling was faster */
+        return false;
     }
-    l->accept_after_usec = l->now + EXHAUSTION_PAUSE_USEC;
-    if (!l->is_exhaustion_logged)
-        log_full(LOG_ERR, MESSAGE_FD_EXHAUSTED, NULL,
-                 "Cannot accept connections for now: %s. %zu are open; raise LimitNOFILE= or lower "
-                 "limits.connections.",
-                 strerror(error), l->n_connections);
-    l->is_exhaustion_logged = true;
 }
 
-/* False: there was none to accept. */
+/* False: there is none to accept, or no room for it. */
 static bool accept_one(Loop *l, Listener *listener)
 {
     struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
     int fd, r;
 
-    fd = accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        on_accept_error(l, errno);
+    if (accept_is_full(l) && !accept_victim(l))
         return false;
-    }
+    fd = accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return on_accept_error(l, errno);
+    if (accept_is_full(l))
+        accept_make_room(l);
     r = connection_new(l, listener, fd, &peer);
-    if (r < 0)
-        on_accept_error(l, -r);
-    else if (l->now > l->accept_after_usec + EXHAUSTION_OVER_USEC)
-        l->is_exhaustion_logged = false;
-    return true;
+    return r < 0 ? on_accept_error(l, -r) : true;
 }
 
-/* At the end of the turn, when it is known whether the worker drains, and what there is to do already. */
+/* At the end of the turn, when it is known whether the worker drains, and what there is to do already: one connection, as the
+ * next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and others behind them. */
 void accept_connections(Loop *l)
 {
+    int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;
+
+    l->is_behind = false;
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
+        size_t n_ready = l->ready.n;
 
-        if (listener->is_ready && l->is_accepting)
-            accept_one(l, listener);
+        for (int n = 0; listener->is_ready && l->is_accepting && n < n_max && l->ready.n == n_ready; n++)
+            listener->is_ready = accept_one(l, listener);
         listener->is_ready = false;
     }
 }
@@ -177,15 +247,19 @@ int accept_update(Loop *l)
 {
     bool has_siblings = l->config->workers_count > 1;
     bool is_saturated = l->n_checked_out >= l->n_slots && (has_siblings || l->ready.n > 0);
-    bool is_full = l->n_connections >= l->config->limits_connections;
 
-    return accept_set(l, !l->is_draining && !is_saturated && !is_full && l->now >= l->accept_after_usec);
+    bool accepts;
+
+    l->is_full = accept_is_full(l) && !accept_victim(l);
+    accepts = !l->is_draining && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
+    l->is_behind = l->is_behind || (accepts && !l->is_accepting);
+    return accept_set(l, accepts);
 }
 
 void accept_stop(Loop *l)
 {
     (void)accept_set(l, false);
     for (size_t i = 0; i < l->n_listeners; i++)
-        while (l->n_connections < l->config->limits_connections && accept_one(l, &l->listeners[i]))
+        while (accept_one(l, &l->listeners[i]))
             ;
 }

@@ -45,7 +45,7 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
     return 0;
 }
 
-static void connection_release_exchange(Loop *l, Connection *c)
+void connection_release_exchange(Loop *l, Connection *c)
 {
     if (c->exchange)
         exchange_pool_put(&l->exchanges, TAKE_PTR(c->exchange));

@@ -60,6 +60,9 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
 /* Closes at once, in any state but RUNNING; the memory goes at the end of the turn. */
 void connection_close(Loop *l, Connection *c);
 
+/* It is IDLE, and nothing waits to be sent. */
+void connection_release_exchange(Loop *l, Connection *c);
+
 void connection_on_event(Loop *l, Connection *c, uint32_t events);
 void connection_on_timeout(Loop *l, Connection *c);
 

@@ -200,8 +200,10 @@ void intake_advance(Loop *l, Connection *c)
         connection_set_timeout(l, c, TIMEOUT_HEAD);
     }
     r = head_scan(&x->scan, buffer_head(&x->in), buffer_size(&x->in), &l->limits, &head_size);
-    if (r == HTTP_E_MORE)
+    if (r == HTTP_E_MORE) {
+        buffer_trim(&x->in); /* slow clients may be many */
         return;
+    }
     if (r != 0) {
         connection_refuse(l, c, (unsigned)r, x->scan.reason);
         return;
@@ -220,8 +222,11 @@ static void intake_on_received(Loop *l, Connection *c, ssize_t n)
         intake_advance(l, c);
         return;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (c->state == CONNECTION_IDLE && buffer_size(&x->in) == 0)
+            connection_release_exchange(l, c);
         return;
+    }
     if (n < 0 || c->awaits_proxy_header || (x->head_size == 0 && buffer_size(&x->in) == 0))
         connection_close(l, c);
     else
@@ -231,9 +236,11 @@ static void intake_on_received(Loop *l, Connection *c, ssize_t n)
 static void intake_receive(Loop *l, Connection *c)
 {
     Buffer *in = &c->exchange->in;
+    size_t enough = buffer_size(in) > 0 ? 1 : INPUT_SIZE;
     ssize_t n;
 
-    if (buffer_room(in) == 0 && buffer_reserve(in, buffer_size(in) > 0 ? INPUT_ROOM_MIN : INPUT_SIZE) < 0) {
+    if (buffer_room(in) < enough &&
+        buffer_reserve(in, c->exchange->head_size > 0 ? INPUT_ROOM_MIN : INPUT_SIZE) < 0) {
         connection_refuse(l, c, 503, "no memory");
         return;
     }

@@ -19,6 +19,7 @@
 #define UNSENT_MAX_USEC 500
 #define FAREWELL_USEC (1 * USEC_PER_SEC)
 #define LINGER_USEC (5 * USEC_PER_SEC)
+#define FULL_LOOK_USEC (100 * USEC_PER_MSEC)
 
 void connection_queue_push(ConnectionQueue *q, Connection *c)
 {
@@ -264,6 +265,8 @@ static int loop_wait_msec(const Loop *l)
     }
     if (!l->is_accepting && !l->is_draining)
         next = MIN(next, l->accept_after_usec > l->now ? l->accept_after_usec : UINT64_MAX);
+    if (l->is_full && !l->is_draining)
+        next = MIN(next, l->now + FULL_LOOK_USEC);
     if (l->is_draining)
         next = MIN(next, l->drain_deadline_usec);
     if (next == UINT64_MAX)

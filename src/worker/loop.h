@@ -84,8 +84,12 @@ typedef struct Loop {
     Listener *listeners;
     size_t n_listeners;
     bool is_accepting;        /* the listeners are in the epoll set */
+    bool is_behind;           /* the listeners were left alone for a while */
+    bool is_full;             /* limits.connections, and none of them can be closed as yet */
     usec_t accept_after_usec; /* out of descriptors: no accept before */
-    bool is_exhaustion_logged;
+    uint64_t n_displaced;     /* connections that were closed to make room */
+    usec_t next_full_record_usec;
+    usec_t next_exhaustion_record_usec;
 
     usec_t now;
     time_t date_second;

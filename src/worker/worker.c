@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -96,6 +97,17 @@ static void worker_tune_malloc(void)
     mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
 }
 
+/* The soft limit is for programs that use select(2); a connection needs a descriptor, and more while it spools. */
+static void worker_raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int worker_load(const WorkerOptions *o, WsgiApp **app, int errors_fd, char **ret_error)
 {
     const WsgiAppOptions options = {
@@ -154,6 +166,7 @@ int worker_run(const WorkerOptions *o)
     if (r != 0)
         return r;
     worker_tune_malloc();
+    worker_raise_descriptors();
     worker_redirect_output();
     errors_fd = log_open_stream(LOG_ERR);
     if (worker_load(o, &app, errors_fd >= 0 ? errors_fd : STDERR_FILENO, &error) < 0)

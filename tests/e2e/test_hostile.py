@@ -2,15 +2,21 @@
 """Slow and hostile clients leave the service available to all others."""
 import contextlib
 import json
+import re
+import resource
+
+import pytest
 
 from client import request
+from harness import DEADLINE, SANITIZED, poll
 
 # --- fairness -------
 
-# Takes half a millisecond for each request, and says in which order they came.
+# Takes half a millisecond for each request, or what $PAUSE says, and says in which order they came.
 ORDERED = """
-import json, time
+import json, os, time
 
+pause = float(os.environ.get("PAUSE", "0.0005"))
 calls = []
 
 def app(environ, start_response):
@@ -19,7 +25,7 @@ def app(environ, start_response):
     if path == "/calls":
         return [json.dumps(calls).encode()]
     calls.append(path)
-    time.sleep(0.0005)
+    time.sleep(pause)
     return [b"ok"]
 """
 
@@ -63,3 +69,142 @@ def test_pipelining_clients_take_turns(start_server):
         places = [index for index, path in enumerate(calls) if path == f"/{number}"]
         others = [path for path in calls[places[0] : places[-1]] if path == "/blocker"]
         assert len(others) >= 5, f"/{number} was served without a pause"
+
+
+def test_silent_connections_do_not_queue_up_before_others(start_server):
+    """A busy worker takes few connections; those that ask for nothing are not counted."""
+    site = start_server(ORDERED, environment={"PAUSE": "0.005"})
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(site.connect()) for _ in range(4)]
+        for connection in busy:
+            connection.send(request(target="/busy") * 150)
+        busy[0].wait_readable()
+        for _ in range(450):
+            stack.enter_context(site.connect())
+        assert site.get("/newcomer").body == b"ok"
+        for connection in busy:
+            for _ in range(150):
+                assert connection.read_response().body == b"ok"
+    calls = json.loads(site.get("/calls").body)
+    assert calls.index("/newcomer") < 200, f"served after {calls.index('/newcomer')} requests of others"
+
+
+# --- many connections ------
+
+
+def rss_kib(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmRSS:\s*(\d+) kB", file.read())[1])
+
+
+@pytest.fixture
+def many():
+    """How many connections this process may have open, for a test with many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield min(5000, hard - 1500)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_idle_connections_and_slow_ones(start_server, many):
+    """Others are served beside them, and they cost little."""
+    site = start_server("echo:app")
+    pid = json.loads(site.get().body)["pid"]
+    with contextlib.ExitStack() as stack:
+        before = rss_kib(pid)
+        idle = [stack.enter_context(site.connect()) for _ in range(many)]
+        for number, connection in enumerate(idle):
+            if number % 2:
+                assert connection.request("HEAD").status == 200
+        slow = [stack.enter_context(site.connect()) for _ in range(1000)]
+        for connection in slow:
+            connection.send(b"GET / HTTP/1.1\r\nX-Slow: ")
+        for _ in range(20):
+            assert json.loads(site.get().body)["pid"] == pid
+        cost = (rss_kib(pid) - before) / (len(idle) + len(slow))
+        assert cost < 2 or SANITIZED, f"{cost:.1f} KiB for each connection"
+        for connection in slow:
+            connection.send(b"x\r\nHost: a\r\n\r\n")
+        for connection in slow:
+            assert connection.read_response().status == 200
+        assert idle[-1].request().status == 200
+
+
+def test_soft_limit_of_descriptors_is_raised(start_server):
+    """What a shell or systemd gives by default is meant for programs that use select(2)."""
+    site = start_server("echo:app", wrapper=["sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh"])
+    connections = [site.connect() for _ in range(100)]
+    for connection in connections:
+        assert connection.request().status == 200
+    for connection in connections:
+        connection.close()
+
+
+# --- a full worker -------
+
+
+def fill(stack, site, n, octets):
+    connections = [stack.enter_context(site.connect()) for _ in range(n)]
+    for connection in connections:
+        connection.send(octets)
+    return connections
+
+
+FULL = {"limits_connections": "10", "workers_threads": "2"}
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"GET / HT", request("POST", "/hello", "Content-Length: 10") + b"x"],
+    ids=["silence", "head", "body"],
+)
+def test_a_full_worker_makes_room(server, octets):
+    """Who has sent no whole request for the longest goes, and it is said once."""
+    site = server("behaviours:app", **FULL)
+    with contextlib.ExitStack() as stack:
+        fill(stack, site, 25, octets)
+        for _ in range(5):
+            assert site.get("/hello").status == 200
+    site.wait_for_log("as many as limits.connections")
+    assert site.log().count("as many as limits.connections") == 1
+
+
+def test_a_full_worker_prefers_idle_connections(start_server):
+    """They are closed first: their clients lose nothing, and may come back."""
+    site = start_server("behaviours:app", {**FULL, "timeouts_head": "60s"})
+    with contextlib.ExitStack() as stack:
+        slow = fill(stack, site, 5, b"GET /hello HTTP/1.1\r\n")
+        idle = fill(stack, site, 5, request(target="/hello"))
+        for connection in idle:
+            assert connection.read_response().status == 200
+        for number in range(1, 6):
+            newcomer = stack.enter_context(site.connect())
+            assert newcomer.request(target="/hello").status == 200
+            closed = [connection.is_readable() for connection in idle]
+            assert closed == [True] * number + [False] * (5 - number), "the one that has waited longest"
+        for connection in slow:
+            connection.send(b"Host: a\r\n\r\n")
+            assert connection.read_response().status == 200
+
+
+def test_a_full_worker_finishes_what_it_has_begun(start_server, tmp_path):
+    """Neither a request in the application nor a response under way makes room: newcomers wait."""
+    site = start_server("behaviours:app", {**FULL, "workers_threads": "20"})
+    with contextlib.ExitStack() as stack:
+        busy = fill(stack, site, 5, request(target=f"/waiting?path={tmp_path}/go"))
+        taking = [stack.enter_context(site.connect(receive_buffer=4096)) for _ in range(5)]
+        for connection in taking:
+            connection.send(request(target="/big?size=8000000"))
+            connection.wait_readable()
+        newcomer = stack.enter_context(site.connect())
+        newcomer.send(request(target="/hello"))
+        newcomer.socket.settimeout(2)
+        with pytest.raises(TimeoutError):
+            newcomer.socket.recv(1)
+        newcomer.socket.settimeout(DEADLINE)
+        (tmp_path / "go").touch()
+        assert newcomer.read_response().body == b"Hello, world!\n"
+        for connection in busy:
+            assert connection.read_response().body == b"done"
+        for connection in taking:
+            assert len(connection.read_response().body) == 8000000

@@ -9,22 +9,53 @@ import subprocess
 import pytest
 
 from client import Truncated, request
-from harness import Server, poll
+from harness import DEADLINE, Server, poll
+
+# Requests wait in it until the pipe has a writer, so that their connections can't be closed to make room.
+GATE = """
+import os, threading
+
+gate = threading.Event()
+
+def watch():
+    with open(os.environ["GATE"]):
+        gate.set()
+
+threading.Thread(target=watch, daemon=True).start()
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] != "/pid":
+        gate.wait(60)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+"""
 
 
-def test_descriptors_run_out(start_server):
-    """accept pauses and resumes: everybody is served in the end, and it is said once."""
-    site = start_server("echo:app", nofile=64)
+@pytest.fixture
+def exhausted(start_server, tmp_path):
+    """A server with more clients than descriptors, its worker's process, the clients, and what opens the gate."""
+    os.mkfifo(tmp_path / "gate")
+    site = start_server(
+        GATE, {"workers_threads": "100"}, nofile=64, environment={"GATE": str(tmp_path / "gate")}
+    )
+    pid = int(site.get("/pid").body)
     connections = [site.connect() for _ in range(100)]
-    site.wait_for_log("(?i)too many open files")
-    for connection in connections[:10]:
-        assert connection.request().status == 200, "connections that are there are served meanwhile"
     for connection in connections:
         connection.send(request("GET", "/", "Connection: close"))
+    site.wait_for_log("(?i)too many open files")
+    yield site, pid, connections, lambda: open(tmp_path / "gate", "w").close()
+    for connection in connections:
+        connection.close()
+
+
+def test_descriptors_run_out(exhausted):
+    """accept pauses and resumes: everybody is served in the end, and it is said once."""
+    site, _, connections, open_gate = exhausted
+    assert not any(connection.is_readable() for connection in connections)
+    open_gate()
     for connection in connections:
         assert connection.read_response().status == 200
         connection.assert_closed()
-        connection.close()
     assert site.get().status == 200
     lines = [line for line in site.log().splitlines() if "too many open files" in line.lower()]
     assert len(lines) == 1, lines
@@ -37,19 +68,17 @@ def ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
-def test_waiting_for_descriptors_is_no_busy_loop(start_server):
-    site = start_server("echo:app", nofile=64)
-    connections = [site.connect() for _ in range(100)]
-    site.wait_for_log("(?i)too many open files")
-    pid = json.loads(connections[0].request().body)["pid"]
+def test_waiting_for_descriptors_is_no_busy_loop(exhausted):
+    site, pid, connections, open_gate = exhausted
+
     before = ticks(pid)
     with pytest.raises(TimeoutError):
         connections[-1].socket.settimeout(2)
         connections[-1].socket.recv(1)
     assert ticks(pid) - before < 50, "of 200 ticks"
-    for connection in connections:
-        connection.close()
-    assert site.get().status == 200
+    open_gate()
+    connections[-1].socket.settimeout(DEADLINE)
+    assert connections[-1].read_response().status == 200
 
 
 def test_clients_that_left_cost_nothing(start_server):

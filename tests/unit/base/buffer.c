@@ -78,6 +78,24 @@ static void test_printf(void)
     buffer_deinit(&b);
 }
 
+static void test_trim(void)
+{
+    Buffer b;
+
+    buffer_init(&b);
+    buffer_append(&b, "one two", 7);
+    buffer_trim(&b);
+    ok(b.capacity == 7 && span_equal(buffer_span(&b), SPAN_LITERAL("one two")));
+    buffer_consume(&b, 4);
+    buffer_trim(&b);
+    ok(b.capacity == 3 && span_equal(buffer_span(&b), SPAN_LITERAL("two")));
+    buffer_append(&b, "!", 1);
+    ok(span_equal(buffer_span(&b), SPAN_LITERAL("two!")));
+    buffer_consume(&b, 4);
+    buffer_trim(&b);
+    ok(b.capacity == 0 && !b.data);
+}
+
 /* A queue that is never empty, against a model: counting octets in, the same out. */
 static void test_queue(void)
 {
@@ -113,6 +131,7 @@ int main(void)
 {
     test_append_consume();
     test_reserve();
+    test_trim();
     test_printf();
     test_queue();
     return tap_done();

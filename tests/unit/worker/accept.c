@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of worker/accept with a loop on real sockets: errors of accept4(2), which is replaced here, and a full worker. */
+#include "worker/accept.h"
+
+#include "base/fd.h"
+#include "ipc/channel.h"
+#include "tap.h"
+#include "worker/connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What accept4() fails with next, instead of looking at the socket. */
+static int errors[8];
+static size_t n_errors;
+
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    if (n_errors > 0) {
+        errno = errors[--n_errors];
+        return -1;
+    }
+    return (int)syscall(SYS_accept4, fd, address, size, flags);
+}
+
+typedef struct Rig {
+    Config *config;
+    Scoreboard *scoreboard;
+    Loop *loop;
+    int listener;
+    int channel[2];
+    struct sockaddr_in address;
+} Rig;
+
+static void rig_start(Rig *g, const char *setting)
+{
+    socklen_t size = sizeof g->address;
+    char *error;
+
+    *g = (Rig){0};
+    n_errors = 0;
+    is_int(config_parse(NULL, 0, "test", (char *[]){(char *)"app.module=x", (char *)setting, NULL},
+                        &g->config, &error),
+           0);
+    is_int(scoreboard_new(1, 1, &g->scoreboard), 0);
+    is_int(channel_new_pair(g->channel), 0);
+    g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    g->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
+    is_int(listen(g->listener, 64), 0);
+    getsockname(g->listener, (struct sockaddr *)&g->address, &size);
+    is_int(loop_new(&(LoopOptions){.config = g->config,
+                                   .directory = "/tmp",
+                                   .listeners = &g->listener,
+                                   .n_listeners = 1,
+                                   .channel = g->channel[1],
+                                   .seat = &g->scoreboard->seats[0]},
+                    &g->loop, &error),
+           0);
+}
+
+static void rig_stop(Rig *g, const int *clients, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        close(clients[i]);
+    for (int i = 0; i < 100 && g->loop->n_connections > 0; i++)
+        loop_turn(g->loop, false);
+    is_int(g->loop->n_connections, 0);
+    loop_free(g->loop);
+    close(g->listener);
+    close(g->channel[0]);
+    close(g->channel[1]);
+    scoreboard_free(g->scoreboard);
+    config_free(g->config);
+}
+
+static void rig_connect(const Rig *g, int *clients, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        is_int(connect(clients[i], (const struct sockaddr *)&g->address, sizeof g->address), 0);
+    }
+}
+
+/* Turns until so many connections are there, but not for ever. */
+static size_t turn_until(Loop *l, size_t n_connections)
+{
+    for (int i = 0; i < 100 && l->n_connections != n_connections; i++)
+        loop_turn(l, false);
+    return l->n_connections;
+}
+
+/* As if the clients had been in the worker, and silent, for so long already. */
+static void age(Loop *l, usec_t usec)
+{
+    for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++)
+        for (Timeout *t = l->timeouts[k].anchor.next; t != &l->timeouts[k].anchor; t = t->next)
+            t->deadline -= usec;
+}
+
+/* A connection that was aborted in the queue says nothing of those behind it. */
+static void test_aborted_while_draining(void)
+{
+    int clients[3];
+    Rig g;
+
+    rig_start(&g, "workers.count=2");
+    rig_connect(&g, clients, 3);
+    errors[n_errors++] = ECONNABORTED;
+    errors[n_errors++] = EPROTO;
+    loop_drain(g.loop);
+    is_int(g.loop->n_connections, 3);
+    ok(!g.loop->is_accepting);
+    rig_stop(&g, clients, 3);
+}
+
+static void test_aborted(void)
+{
+    int clients[2];
+    Rig g;
+
+    rig_start(&g, "workers.count=2");
+    rig_connect(&g, clients, 2);
+    errors[n_errors++] = ECONNABORTED;
+    is_int(turn_until(g.loop, 2), 2);
+    rig_stop(&g, clients, 2);
+}
+
+/* Those that came in a pause, and have asked for nothing, are taken together. */
+static void test_pause(void)
+{
+    int clients[4];
+    Rig g;
+
+    rig_start(&g, "workers.count=2");
+    rig_connect(&g, clients, 4);
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 1);
+    g.loop->n_checked_out = g.loop->n_slots;
+    is_int(accept_update(g.loop), 0);
+    ok(!g.loop->is_accepting, "the application is busy");
+    g.loop->n_checked_out = 0;
+    is_int(accept_update(g.loop), 0);
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 4);
+    rig_stop(&g, clients, 4);
+}
+
+/* Without descriptors it pauses; where there are idle clients, it has some again. */
+static void test_exhaustion(void)
+{
+    int clients[3];
+    Rig g;
+
+    rig_start(&g, "workers.count=1");
+    rig_connect(&g, clients, 2);
+    is_int(turn_until(g.loop, 2), 2);
+    rig_connect(&g, clients + 2, 1);
+    errors[n_errors++] = EMFILE;
+    loop_turn(g.loop, false);
+    is_int(accept_update(g.loop), 0);
+    is_int(g.loop->n_connections, 2);
+    ok(!g.loop->is_accepting, "they were given no second yet: a pause");
+    g.loop->accept_after_usec = 0;
+    age(g.loop, USEC_PER_SEC);
+    errors[n_errors++] = EMFILE;
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 1);
+    is_int(g.loop->n_displaced, 1);
+    is_int(turn_until(g.loop, 2), 2);
+    rig_stop(&g, clients, 3);
+}
+
+static void test_full(void)
+{
+    int clients[3];
+    Rig g;
+
+    rig_start(&g, "limits.connections=2");
+    rig_connect(&g, clients, 3);
+    is_int(turn_until(g.loop, 3), 2);
+    ok(g.loop->is_full && !g.loop->is_accepting, "the third waits for its second");
+    age(g.loop, USEC_PER_SEC);
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_displaced, 1);
+    is_int(g.loop->n_connections, 2);
+    ok(recv(clients[0], &(char){0}, 1, MSG_DONTWAIT) == 0, "the oldest is closed");
+    is_int(recv(clients[1], &(char){0}, 1, MSG_DONTWAIT), -1);
+    rig_stop(&g, clients, 3);
+}
+
+int main(void)
+{
+    void (*const tests[])(void) = {test_aborted_while_draining, test_aborted, test_pause, test_exhaustion,
+                                   test_full};
+
+    for (size_t i = 0; i < ELEMENTSOF(tests); i++)
+        tests[i]();
+    return tap_done();
+}
