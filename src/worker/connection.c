@@ -240,6 +240,24 @@ static void connection_on_sent(Loop *l, Connection *c)
     connection_set_timeout(l, c, l->is_draining ? TIMEOUT_FAREWELL : TIMEOUT_KEEPALIVE);
 }
 
+/* Whether the client took too little of what waited for it since it was asked last, timeouts.write ago. */
+static bool connection_reader_lags(const Loop *l, Connection *c)
+{
+    const Config *config = l->config;
+    uint64_t least = config->limits_write_rate * (config->timeouts_write / USEC_PER_MSEC) / 1000;
+
+    return output_lags(&c->exchange->output, c->fd, least > 0 ? least : 1);
+}
+
+/* From the first octet that waits on: what the client takes meanwhile earns it no time. */
+static void connection_watch_reader(Loop *l, Connection *c)
+{
+    if (c->timeout_kind == TIMEOUT_WRITE && timeout_is_armed(&c->timeout))
+        return;
+    connection_set_timeout(l, c, TIMEOUT_WRITE);
+    (void)connection_reader_lags(l, c);
+}
+
 void connection_on_flush(Loop *l, Connection *c)
 {
     int r;
@@ -255,7 +273,7 @@ void connection_on_flush(Loop *l, Connection *c)
             connection_close(l, c);
     } else if (c->state != CONNECTION_READY) {
         c->state = CONNECTION_WRITING;
-        connection_set_timeout(l, c, TIMEOUT_WRITE);
+        connection_watch_reader(l, c);
         connection_set_events(l, c, EPOLLOUT);
     }
 }
@@ -379,11 +397,42 @@ void connection_on_event(Loop *l, Connection *c, uint32_t events)
     }
 }
 
+/* WRITING or RUNNING; then events for EPOLLOUT say that the output is shared already, and something waits in it. Who lags is
+ * reset: the kernel would go on for hours with the megabytes that it has, tcp(7). */
+static void connection_on_write_timeout(Loop *l, Connection *c)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    Exchange *x = c->exchange;
+    bool lags;
+
+    pthread_mutex_lock(&x->lock);
+    lags = c->events & EPOLLOUT && connection_reader_lags(l, c);
+    if (lags) {
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        x->is_gone = true;
+        connection_set_events(l, c, 0);
+        pthread_cond_signal(&x->progress);
+    }
+    pthread_mutex_unlock(&x->lock);
+    if (!lags) {
+        connection_set_timeout(l, c, TIMEOUT_WRITE);
+        return;
+    }
+    log_info("%s takes its response more slowly than limits.write_rate: closing",
+             c->address[0] ? c->address : "A local client");
+    if (c->state != CONNECTION_RUNNING)
+        connection_close(l, c);
+}
+
 void connection_on_timeout(Loop *l, Connection *c)
 {
     bool is_refusable =
         c->state == CONNECTION_BODY || (c->state == CONNECTION_HEAD && buffer_size(&c->exchange->in) > 0);
 
+    if (c->timeout_kind == TIMEOUT_WRITE) {
+        connection_on_write_timeout(l, c);
+        return;
+    }
     if (is_refusable && output_is_simple(&c->exchange->output))
         connection_refuse(l, c, 408, c->state == CONNECTION_BODY ? "timeouts.body" : "timeouts.head");
     else

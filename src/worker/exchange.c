@@ -22,7 +22,6 @@ static Exchange *exchange_free(Exchange *x)
 static Exchange *exchange_new(const ExchangePool *p)
 {
     const Config *c = p->config;
-    pthread_condattr_t monotonic;
     Exchange *x = calloc(1, sizeof *x);
 
     if (!x)
@@ -34,10 +33,7 @@ static Exchange *exchange_new(const ExchangePool *p)
     x->response.takes_file = c->app_sendfile_roots && *c->app_sendfile_roots;
     output_init(&x->output, c->limits_response_memory, c->limits_response_file, p->directory);
     pthread_mutex_init(&x->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&x->progress, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&x->progress, NULL);
     return x;
 }
 

@@ -6,10 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
-#define FILE_SLICE_BYTES (1024 * 1024)
+#define SLICE_BYTES ((size_t)1024 * 1024)
 
 void output_init(Output *o, size_t memory_max, uint64_t file_max, const char *directory)
 {
@@ -17,7 +19,9 @@ void output_init(Output *o, size_t memory_max, uint64_t file_max, const char *di
     spool_init(&o->spool, memory_max, o->high_water, directory);
     buffer_init(&o->overflow);
     o->file_fd = -EBADF;
-    o->file_offset = o->file_size = 0;
+    o->file_offset = o->file_size = o->n_sent = 0;
+    o->n_arrived = 0;
+    o->is_lagging = false;
 }
 
 static void output_close_file(Output *o)
@@ -39,6 +43,7 @@ void output_clear(Output *o)
     spool_clear(&o->spool);
     buffer_clear(&o->overflow);
     output_close_file(o);
+    o->is_lagging = false;
 }
 
 bool output_is_empty(const Output *o)
@@ -124,6 +129,7 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n)
     sent = send_vector(socket, all, n + 1);
     if (sent < 0)
         return (int)sent;
+    o->n_sent += (uint64_t)sent;
 
     done = MIN((size_t)sent, all[0].iov_len);
     spool_consume(&o->spool, done);
@@ -135,7 +141,10 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n)
             return r;
         sent -= (ssize_t)done;
     }
-    return output_is_empty(o) ? 0 : OUTPUT_E_PENDING;
+    if (!output_is_empty(o))
+        return OUTPUT_E_PENDING;
+    o->is_lagging = false;
+    return 0;
 }
 
 void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
@@ -154,7 +163,7 @@ static int send_slice(int socket, int fd, uint64_t *offset, uint64_t size)
     ssize_t sent;
 
     do
-        sent = sendfile(socket, fd, &at, MIN(size, (uint64_t)FILE_SLICE_BYTES));
+        sent = sendfile(socket, fd, &at, MIN(size, (uint64_t)SLICE_BYTES));
     while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return errno == EAGAIN ? OUTPUT_E_PENDING : -errno;
@@ -178,20 +187,23 @@ static int output_flush_some(Output *o, int socket)
         offset = start;
         r = send_slice(socket, o->spool.fd, &offset, n);
         spool_consume(&o->spool, offset - start);
+        o->n_sent += offset - start;
         return r;
     }
     if (buffer_size(b) == 0) {
         offset = o->file_offset;
         r = send_slice(socket, o->file_fd, &o->file_offset, o->file_size);
         o->file_size -= o->file_offset - offset;
+        o->n_sent += o->file_offset - offset;
         return r;
     }
-    iov = (struct iovec){buffer_head(b), buffer_size(b)};
+    iov = (struct iovec){buffer_head(b), MIN(buffer_size(b), SLICE_BYTES)};
     sent = send_vector(socket, &iov, 1);
     if (sent <= 0)
         return sent == 0 ? OUTPUT_E_PENDING : (int)sent;
     buffer_consume(b, (size_t)sent);
-    return (size_t)sent < iov.iov_len ? OUTPUT_E_PENDING : 0;
+    o->n_sent += (uint64_t)sent;
+    return buffer_size(b) > 0 ? OUTPUT_E_PENDING : 0;
 }
 
 int output_flush(Output *o, int socket)
@@ -208,5 +220,18 @@ int output_flush(Output *o, int socket)
             return OUTPUT_E_PENDING;
     }
     output_close_file(o);
+    o->is_lagging = false;
     return 0;
+}
+
+bool output_lags(Output *o, int socket, uint64_t least)
+{
+    bool has_lagged = o->is_lagging;
+    int64_t before = o->n_arrived;
+    int queued = 0;
+
+    (void)ioctl(socket, SIOCOUTQ, &queued); /* tcp(7); on a Unix socket with the kernel's overhead, unix(7) */
+    o->n_arrived = (int64_t)o->n_sent - queued;
+    o->is_lagging = !output_is_empty(o);
+    return has_lagged && o->is_lagging && o->n_arrived - before < (int64_t)least;
 }

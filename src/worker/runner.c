@@ -2,7 +2,6 @@
 /* Runs the application for one connection and takes its response. */
 #include "worker/runner.h"
 
-#include "base/clock.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "http/file-response.h"
@@ -81,6 +80,7 @@ static void runner_send_complete(Loop *l, Connection *c)
 /* In the one order and in the other, at least one of the two threads sees what the other has stored. */
 void runner_on_overtaken(Loop *l, Connection *c)
 {
+    connection_set_timeout(l, c, TIMEOUT_WRITE); /* it may stream from now on */
     c->exchange->is_overtaken = true;
     if (c->exchange->is_complete)
         runner_send_complete(l, c);
@@ -214,27 +214,17 @@ static int runner_send_file(ResponseSink *sink, int fd, uint64_t offset, uint64_
     return own < 0 ? -errno : runner_hand_file(runner_of(sink)->connection->exchange, own, offset, size);
 }
 
+/* The loop watches the client meanwhile, and gives it up when it lags. */
 static int runner_wait(ResponseSink *sink)
 {
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
-    usec_t deadline = clock_now_usec() + r->loop->config->timeouts_write;
-    uint64_t left = UINT64_MAX;
 
     pthread_mutex_lock(&x->lock);
     x->is_streaming = true;
     runner_arm(r);
-    while (!x->is_gone && !output_has_caught_up(&x->output)) {
-        struct timespec until = {(time_t)(deadline / USEC_PER_SEC), (long)(deadline % USEC_PER_SEC * 1000)};
-        uint64_t now_left = spool_size(&x->output.spool) + buffer_size(&x->output.overflow);
-
-        if (now_left < left)
-            deadline = clock_now_usec() + r->loop->config->timeouts_write;
-        left = now_left;
-        if (pthread_cond_timedwait(&x->progress, &x->lock, &until) == ETIMEDOUT &&
-            clock_now_usec() >= deadline)
-            x->is_gone = true;
-    }
+    while (!x->is_gone && !output_has_caught_up(&x->output))
+        pthread_cond_wait(&x->progress, &x->lock);
     pthread_mutex_unlock(&x->lock);
     return x->is_gone ? SINK_E_GONE : 0;
 }

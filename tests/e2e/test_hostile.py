@@ -4,6 +4,8 @@ import contextlib
 import json
 import re
 import resource
+import socket
+import threading
 
 import pytest
 
@@ -87,6 +89,34 @@ def test_silent_connections_do_not_queue_up_before_others(start_server):
                 assert connection.read_response().body == b"ok"
     calls = json.loads(site.get("/calls").body)
     assert calls.index("/newcomer") < 200, f"served after {calls.index('/newcomer')} requests of others"
+
+
+def test_fast_download_leaves_room_for_others(server, tmp_path):
+    """A client that takes whatever the socket has is sent a slice at a time."""
+    site = server("behaviours:app")
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(64 << 30)
+    with site.connect() as greedy:
+        greedy.send(request(target=f"/file?path={tmp_path}/huge"))
+        n_read = 0
+
+        def read():
+            nonlocal n_read
+            buffer = bytearray(1 << 20)
+            with contextlib.suppress(OSError):
+                while n := greedy.socket.recv_into(buffer):
+                    n_read += n
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        poll(lambda: n_read > 1 << 20, "the download goes on")
+        for _ in range(20):
+            assert site.get("/hello").status == 200
+        before = n_read
+        poll(lambda: n_read > before + (1 << 20), "the download goes on")
+        assert reader.is_alive()
+        greedy.socket.shutdown(socket.SHUT_RDWR)
+        reader.join()
 
 
 # --- many connections ------
@@ -208,3 +238,88 @@ def test_a_full_worker_finishes_what_it_has_begun(start_server, tmp_path):
             assert connection.read_response().body == b"done"
         for connection in taking:
             assert len(connection.read_response().body) == 8000000
+
+
+# --- slow readers ------
+
+LAGS = "more slowly than limits.write_rate"
+
+
+def closes(site, key):
+    return json.loads(site.get("/state").body)["closes"].get(key, 0)
+
+
+def start_reading(stack, site, target):
+    connection = stack.enter_context(site.connect(receive_buffer=4096))
+    connection.send(request("GET", target, "Connection: close"))
+    connection.wait_readable()
+    return connection
+
+
+def read_until_closed(site, slow, steady=None):
+    """Takes an octet of the slow one now and then, of the steady one some thousand, until the server gives the former up."""
+    start = len(site.log())
+
+    def step():
+        with contextlib.suppress(ConnectionResetError):
+            slow.socket.recv(1)
+        if steady:
+            steady.buffer += steady.socket.recv(4000)
+        return LAGS in site.log()[start:]
+
+    poll(step, "the slow reader is given up")
+
+
+def test_write_rate(start_server):
+    """An octet now and then does not keep a response waiting for ever; who takes more gets it all, though the kernel has so
+    much for him that it takes nothing from the server for a long time."""
+    site = start_server("behaviours:app", {"timeouts_write": "1s"})
+    with contextlib.ExitStack() as stack:
+        steady = start_reading(stack, site, "/big?size=8000000")
+        for _ in range(3):
+            read_until_closed(site, start_reading(stack, site, "/big?size=8000000"), steady)
+        assert len(steady.read_response().body) == 8000000
+
+
+def test_write_rate_while_the_response_is_made(start_server):
+    """The application waits for the slow client, and is free when that is given up."""
+    site = start_server(
+        "behaviours:app",
+        {"timeouts_write": "1s", "limits_response_memory": "64K", "limits_response_file": "256K"},
+    )
+    with contextlib.ExitStack() as stack:
+        slow = start_reading(stack, site, "/stream?blocks=200&size=50000&key=lagging")
+        read_until_closed(site, slow)
+        poll(lambda: closes(site, "lagging") == 1, "close() of the iterable")
+        assert slow.wait_gone() < 10000000
+
+
+def test_write_rate_does_not_count_pauses_of_the_application(start_server, tmp_path):
+    """An event stream is silent for longer than timeouts.write: its client has taken all that there was."""
+    site = start_server("behaviours:app", {"timeouts_write": "1s", "workers_threads": "2"})
+    with contextlib.ExitStack() as stack:
+        events = stack.enter_context(site.connect())
+        events.send(request(target=f"/stepwise?path={tmp_path}/go"))
+        assert events.read_head().status == 200 and events.read_chunk() == b"first"
+        for _ in range(2):
+            read_until_closed(site, start_reading(stack, site, "/big?size=8000000"))
+        (tmp_path / "go").touch()
+        assert events.read_chunk() == b"second" and events.read_chunk() == b""
+
+
+def test_no_write_rate(start_server):
+    """Then silence alone counts."""
+    site = start_server("behaviours:app", {"timeouts_write": "1s", "limits_write_rate": "0"})
+    with contextlib.ExitStack() as stack:
+        slow = start_reading(stack, site, "/big?size=8000000")
+        silent = start_reading(stack, site, "/big?size=8000000")
+
+        def is_closed():
+            slow.buffer += slow.socket.recv(100)
+            try:
+                silent.socket.send(b"x")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+
+        poll(is_closed, "who takes nothing is closed")
+        assert len(slow.read_response().body) == 8000000

@@ -142,9 +142,34 @@ static void test_failures(void)
     output_deinit(&o);
 }
 
+/* What the kernel holds was not taken; and who has taken everything does not lag, whatever it was. */
+static void test_lags(void)
+{
+    static char sent[300000], got[300000];
+    struct iovec iov = {sent, sizeof sent};
+    Output o;
+
+    output_init(&o, sizeof sent, 0, "/tmp");
+    ok(!output_lags(&o, ends[0], 1));
+    is_int(output_send(&o, ends[0], &iov, 1), OUTPUT_E_PENDING);
+    ok(!output_lags(&o, ends[0], 1), "nothing was waiting before");
+    ok(output_lags(&o, ends[0], 1));
+    ok(receive(got, 1) == 1 && receive(got, sizeof got) > 0);
+    ok(!output_lags(&o, ends[0], 1), "the server has sent nothing, the peer has taken something");
+    ok(output_lags(&o, ends[0], 1));
+    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    ok(output_lags(&o, ends[0], sizeof sent));
+    ok(drain(&o, got, sizeof got) > 0);
+    is_int(output_send(&o, ends[0], &iov, 1), OUTPUT_E_PENDING);
+    ok(!output_lags(&o, ends[0], sizeof sent), "everything was taken in between");
+    output_clear(&o);
+    ok(!output_lags(&o, ends[0], 1));
+    output_deinit(&o);
+}
+
 int main(void)
 {
-    void (*const tests[])(void) = {test_small, test_order, test_no_room_for_a_file, test_failures};
+    void (*const tests[])(void) = {test_small, test_order, test_no_room_for_a_file, test_lags, test_failures};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++) {
         open_pair();
