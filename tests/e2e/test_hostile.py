@@ -2,14 +2,17 @@
 """Slow and hostile clients leave the service available to all others."""
 import contextlib
 import json
+import os
 import re
 import resource
+import shutil
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from client import request
+from client import chunk, request
 from harness import DEADLINE, SANITIZED, poll
 
 # --- fairness -------
@@ -117,6 +120,49 @@ def test_fast_download_leaves_room_for_others(server, tmp_path):
         assert reader.is_alive()
         greedy.socket.shutdown(socket.SHUT_RDWR)
         reader.join()
+
+
+# --- slowhttptest ------
+
+MODES = {
+    "-H": ["-i", "2", "-u", "{url}/hello"],
+    "-B": ["-i", "2", "-s", "65536", "-u", "{url}/hello"],
+    "-X": ["-w", "10", "-y", "20", "-n", "2", "-z", "32", "-u", "{url}/big?size=131072"],
+    "-R": ["-u", "{url}/big?size=131072"],
+}
+ATTACK_SECONDS = "11"  # the tool looks at the service each 5 s
+
+
+def attack(mode, site):
+    arguments = [argument.format(url=site.url) for argument in MODES[mode]]
+    return subprocess.Popen(
+        ["slowhttptest", mode, "-c", "1000", "-r", "500", "-l", ATTACK_SECONDS, "-p", str(DEADLINE), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not shutil.which("slowhttptest"), reason="slowhttptest is not installed")
+def test_slowhttptest(start_server):
+    """Its four modes, with 1,000 connections each against one worker with default settings."""
+    sites = {mode: start_server("behaviours:app") for mode in MODES}
+    attacks = {mode: attack(mode, site) for mode, site in sites.items()}
+    kept = {mode: site.connect() for mode, site in sites.items()}
+    while any(process.poll() is None for process in attacks.values()):
+        for mode, site in sites.items():
+            assert site.get("/hello").status == 200, mode
+            assert kept[mode].request(target="/hello").status == 200, mode
+    for mode, process in attacks.items():
+        said = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", process.communicate()[0])
+        assert process.returncode == 0, said
+        available = re.findall(r"service available:\s*(\w+)", said)
+        assert set(available) == {"YES"}, f"{mode}:\n{said}"
+        if mode != "-R":  # those are answered, and over
+            assert max(map(int, re.findall(r"connected:\s*(\d+)", said))) == 1000, f"{mode}:\n{said}"
+        assert sites[mode].get("/hello").status == 200
+        kept[mode].close()
 
 
 # --- many connections ------
@@ -323,3 +369,80 @@ def test_no_write_rate(start_server):
 
         poll(is_closed, "who takes nothing is closed")
         assert len(slow.read_response().body) == 8000000
+
+
+# --- octet by octet, and gone ------
+
+
+def test_heads_octet_by_octet(start_server):
+    """200 clients send an octet at a time: all are told so in the end, and others are served meanwhile."""
+    site = start_server("echo:app", {"timeouts_head": "2s"})
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(site.connect()) for _ in range(200)]
+        left = list(slow)
+
+        def step():
+            for connection in list(left):
+                if connection.is_readable():
+                    left.remove(connection)
+                else:
+                    connection.send(b"x")
+            assert site.get().status == 200
+            return not left
+
+        for connection in slow:
+            connection.send(b"GET /")
+        poll(step, "all are refused")
+        for connection in slow:
+            assert connection.read_response().status == 408
+            connection.assert_closed()
+
+
+def open_descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_resets_everywhere(server):
+    """In a head, a body, a response, among pipelined requests: nobody else notices, and nothing is left behind."""
+    site = server("behaviours:app", workers_threads="2")
+    pid = json.loads(site.get("/state").body)["pid"]
+    stages = [
+        b"GET / HTTP/1.1\r\nHo",
+        request("POST", "/hello", "Content-Length: 3000000") + b"x" * 2000000,
+        request("POST", "/hello", "Transfer-Encoding: chunked") + chunk(b"x" * 100000),
+        request(target="/big?size=8000000"),
+        request(target="/stream?blocks=1000&size=10000"),
+        request(target="/big?size=100096") * 20,
+        request(target="/hello") * 200,
+        request(target="/hello") * 20 + b"GET / HTTP/9.9\r\n\r\n" + request(target="/hello"),
+    ]
+    before = open_descriptors(pid)
+    for number in range(160):
+        connection = site.connect(receive_buffer=4096)
+        connection.send(stages[number % len(stages)])
+        if number % 3 == 0:
+            connection.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.socket.recv(1000)
+        connection.reset()
+        if number % 10 == 0:
+            assert site.get("/hello").status == 200
+    assert json.loads(site.get("/state").body)["pid"] == pid
+    poll(lambda: open_descriptors(pid) <= before, "all connections and files are closed")
+
+
+def test_connections_of_one_client_under_attack(server):
+    """It has what it may have, for slow heads or for anything else; the others have all that is left."""
+    site = server("echo:app", limits_connections_per_ip="20", proxy_trusted="unix")
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for number in range(300):
+            connection = stack.enter_context(site.connect())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(b"GET / HTTP/1.1\r\n" if number % 2 else request())
+            slow.append(connection)
+        poll(lambda: sum(not connection.is_readable() for connection in slow[1::2]) <= 20, "more are closed")
+        for _ in range(20):
+            with socket.create_connection(site.address, source_address=("127.0.0.2", 0)) as other:
+                other.sendall(request())
+                assert other.recv(12) == b"HTTP/1.1 200"

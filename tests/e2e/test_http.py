@@ -753,23 +753,6 @@ def test_endless_input_is_refused_while_reading(echo, start, more, status):
         connection.wait_gone()
 
 
-def test_connections_limit(server):
-    """More connections than one worker may have: they wait, and are served when others have gone."""
-    site = server("echo:app", limits_connections="4")
-    first = [site.connect() for _ in range(4)]
-    for connection in first:
-        assert echoed(connection.request())
-    more = [site.connect() for _ in range(4)]
-    for connection in more:
-        connection.send(request("GET", "/", "Connection: close"))
-    for connection in first:
-        assert echoed(connection.request("GET", "/", "Connection: close"))
-        connection.close()
-    for connection in more:
-        assert echoed(connection.read_response())
-        connection.close()
-
-
 def test_cost_of_blanks(echo):
     """A pattern that tries each of them as an end takes minutes for this (CVE-2020-5236)."""
     fields = [f"X-{i}: a{' ' * 8000}{'b' if i < 6 else chr(16)}" for i in range(7)]
