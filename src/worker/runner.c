@@ -312,8 +312,8 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
     };
     WsgiPeer peer = connection_peer(c);
 
-    switch (wsgi_call(app, &x->request, request_has_body(&x->request) ? &x->body : NULL, &peer, &runner.sink,
-                      &x->error)) {
+    switch (wsgi_call(app, &x->request, request_has_body(&x->request) ? &x->body : NULL, NULL, &peer,
+                      &runner.sink, &x->error)) {
     case 0:
         break;
     case WSGI_E_ERROR:

@@ -12,13 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What the exception of a failed request means. A client that is gone is nothing to report. */
-static int take_failure(const Delivery *x, char **ret_error)
+/* What the exception of a failed request means. A client that is gone, or does not send what it announced, is no error
+ * of the application. */
+static int take_failure(const Delivery *x, Slot *slot, char **ret_error)
 {
     if (x->gone) {
         PyErr_Clear();
         return WSGI_E_GONE;
     }
+    if (slot && live_input_take_failure(&slot->input->live))
+        return WSGI_E_BODY;
     *ret_error = exception_take_text();
     return x->begun ? WSGI_E_CUT : WSGI_E_ERROR;
 }
@@ -48,14 +51,14 @@ static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *env
     /* Nothing that runs from here on, close() or a finaliser, can add to the response. */
     start_response_detach(slot->start_response);
     if (r < 0)
-        r = take_failure(x, ret_error);
+        r = take_failure(x, slot, ret_error);
     if (result && body_close(&body, &app->slots.files) < 0)
         add_close_failure(ret_error);
     return r;
 }
 
-int wsgi_call(WsgiApp *app, const Request *request, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
-              char **ret_error)
+int wsgi_call(WsgiApp *app, const Request *request, const Spool *body, BodySource *source,
+              const WsgiPeer *peer, ResponseSink *sink, char **ret_error)
 {
     PyObject *environ;
     Delivery x;
@@ -64,14 +67,14 @@ int wsgi_call(WsgiApp *app, const Request *request, Spool *body, const WsgiPeer 
 
     *ret_error = NULL;
     delivery_init(&x, sink);
-    slot = slot_take(&app->slots, &x, body);
+    slot = slot_take(&app->slots, &x, body, source);
     if (!slot)
-        return take_failure(&x, ret_error);
+        return take_failure(&x, NULL, ret_error);
     environ = environ_new(&slot->environ, &app->slots.cache, request, body, peer);
     if (environ)
         r = call_application(app, slot, &x, environ, ret_error);
     else
-        r = take_failure(&x, ret_error);
+        r = take_failure(&x, slot, ret_error);
     Py_XDECREF(environ);
     slot_give_back(&app->slots, slot);
     return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Between Python's exceptions and the sink's results. The GIL is released here and only here: while the sink
- * waits or opens a file. */
+/* Between Python's exceptions and the sink's results. On the way out the GIL is released here and only here: while the
+ * sink waits or opens a file. */
 #include "wsgi/delivery.h"
 
 #include "wsgi/interpreter.h"

@@ -57,17 +57,17 @@ static int add_field(PyObject *environ, EnvironCache *cache, const Field *field)
     return PyDict_GET_SIZE(environ) > n_keys ? 0 : join_field(environ, n, value);
 }
 
-/* Content-Length as the server understood it; of a chunked body, what it turned out to be. */
+/* Content-Length as the server understood it; of a chunked body, what it turned out to be, if it is here already. */
 static int add_content_length(PyObject *environ, const EnvironCache *cache, const Request *request,
                               const Spool *body)
 {
     unsigned long long length = (unsigned long long)request->content_length;
     _cleanup_decref_ PyObject *string = NULL;
 
-    if (request->chunked)
-        length = body ? spool_size(body) : 0;
-    else if (request->content_length < 0)
+    if (request->chunked ? !body : request->content_length < 0)
         return 0;
+    if (request->chunked)
+        length = spool_size(body);
     string = PyUnicode_FromFormat("%llu", length);
     return string ? PyDict_SetItem(environ, cache->keys[KEY_CONTENT_LENGTH], string) : -1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.input over a Spool that it only looks at. The GIL is held throughout, so that a thread that outlives
- * its request finds either the body or, after input_detach(), none. */
+/* wsgi.input: its methods, and reading from a Spool, which it only looks at. There the GIL is held throughout, so that
+ * a thread that outlives its request finds either the body or, after input_detach(), none. */
 #include "wsgi/input.h"
 
 static bool input_is_open(const Input *self)
@@ -57,8 +57,7 @@ static int copy_bytes(const Input *self, char *to, size_t n)
     return 0;
 }
 
-/* The next n bytes at most, as bytes. */
-static PyObject *take_bytes(Input *self, uint64_t n)
+static PyObject *take_spooled(const Input *self, uint64_t n)
 {
     PyObject *bytes;
 
@@ -72,7 +71,6 @@ static PyObject *take_bytes(Input *self, uint64_t n)
         Py_DECREF(bytes);
         return NULL;
     }
-    self->position += n;
     return bytes;
 }
 
@@ -101,23 +99,70 @@ static int measure_line(const Input *self, uint64_t max, uint64_t *ret)
     return 0;
 }
 
-static PyObject *take_line(Input *self, uint64_t max)
+static PyObject *take_spooled_line(const Input *self, uint64_t max)
 {
     uint64_t length;
 
-    if (measure_line(self, max, &length) < 0)
-        return NULL;
-    return take_bytes(self, length);
+    return measure_line(self, max, &length) < 0 ? NULL : take_spooled(self, length);
 }
 
-static PyObject *input_read(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
+/* --- from either --- */
+
+/* bytes: what was taken, or NULL with an exception. */
+static PyObject *move_on(Input *self, PyObject *bytes)
+{
+    if (bytes)
+        self->position += (uint64_t)PyBytes_GET_SIZE(bytes);
+    return bytes;
+}
+
+/* The next n bytes at most; without `all`, what is there will do. */
+static PyObject *take_bytes(Input *self, uint64_t n, bool all)
+{
+    return move_on(self, self->live.source ? live_input_read(&self->live, n, all) : take_spooled(self, n));
+}
+
+static PyObject *take_line(Input *self, uint64_t max)
+{
+    return move_on(self,
+                   self->live.source ? live_input_read_line(&self->live, max) : take_spooled_line(self, max));
+}
+
+static Py_ssize_t take_into(Input *self, char *to, size_t size, bool all)
+{
+    Py_ssize_t n;
+
+    if (self->live.source) {
+        n = live_input_read_into(&self->live, to, size, all);
+    } else {
+        n = (Py_ssize_t)MIN((uint64_t)size, bytes_left(self));
+        n = copy_bytes(self, to, (size_t)n) < 0 ? -1 : n;
+    }
+    self->position += n > 0 ? (uint64_t)n : 0;
+    return n;
+}
+
+/* --- methods --- */
+
+static PyObject *read_bytes(const char *method, PyObject *object, PyObject *const *args, Py_ssize_t n_args,
+                            bool all)
 {
     Input *self = (Input *)object;
     uint64_t size;
 
-    if (parse_size_argument("read", args, n_args, &size) < 0 || !input_is_open(self))
+    if (parse_size_argument(method, args, n_args, &size) < 0 || !input_is_open(self))
         return NULL;
-    return take_bytes(self, size);
+    return take_bytes(self, size, all);
+}
+
+static PyObject *input_read(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
+{
+    return read_bytes("read", object, args, n_args, true);
+}
+
+static PyObject *input_read1(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
+{
+    return read_bytes("read1", object, args, n_args, false);
 }
 
 static PyObject *input_readline(PyObject *object, PyObject *const *args, Py_ssize_t n_args)
@@ -144,9 +189,11 @@ static PyObject *input_readlines(PyObject *object, PyObject *const *args, Py_ssi
         return NULL;
     if (hint == 0)
         hint = UINT64_MAX;
-    while (total < hint && bytes_left(self) > 0) {
+    while (total < hint) {
         _cleanup_decref_ PyObject *line = take_line(self, UINT64_MAX);
 
+        if (line && PyBytes_GET_SIZE(line) == 0)
+            break;
         if (!line || PyList_Append(lines, line) < 0)
             return NULL;
         total += (uint64_t)PyBytes_GET_SIZE(line);
@@ -154,33 +201,39 @@ static PyObject *input_readlines(PyObject *object, PyObject *const *args, Py_ssi
     return TAKE_PTR(lines);
 }
 
-static PyObject *input_readinto(PyObject *object, PyObject *argument)
+static PyObject *read_into(PyObject *object, PyObject *argument, bool all)
 {
     Input *self = (Input *)object;
     Py_buffer buffer;
-    size_t n;
-    int r;
+    Py_ssize_t n;
 
     if (!input_is_open(self))
         return NULL;
     if (!PyArg_Parse(argument, "w*:readinto", &buffer))
         return NULL;
-    n = (size_t)MIN((uint64_t)buffer.len, bytes_left(self));
-    r = copy_bytes(self, buffer.buf, n);
+    n = take_into(self, buffer.buf, (size_t)buffer.len, all);
     PyBuffer_Release(&buffer);
-    if (r < 0)
-        return NULL;
-    self->position += n;
-    return PyLong_FromSize_t(n);
+    return n < 0 ? NULL : PyLong_FromSsize_t(n);
+}
+
+static PyObject *input_readinto(PyObject *object, PyObject *argument)
+{
+    return read_into(object, argument, true);
+}
+
+static PyObject *input_readinto1(PyObject *object, PyObject *argument)
+{
+    return read_into(object, argument, false);
 }
 
 static PyObject *input_next(PyObject *object)
 {
     Input *self = (Input *)object;
+    PyObject *line = input_is_open(self) ? take_line(self, UINT64_MAX) : NULL;
 
-    if (!input_is_open(self))
-        return NULL;
-    return bytes_left(self) > 0 ? take_line(self, UINT64_MAX) : NULL;
+    if (line && PyBytes_GET_SIZE(line) == 0)
+        Py_CLEAR(line);
+    return line;
 }
 
 static PyObject *input_tell(PyObject *object, PyObject *ignored)
@@ -233,9 +286,9 @@ static PyObject *input_get_closed(PyObject *object, void *closure)
 
 static PyMethodDef input_methods[] = {
     {"read", FAST(input_read), METH_FASTCALL, NULL},
-    {"read1", FAST(input_read), METH_FASTCALL, NULL},
+    {"read1", FAST(input_read1), METH_FASTCALL, NULL},
     {"readinto", input_readinto, METH_O, NULL},
-    {"readinto1", input_readinto, METH_O, NULL},
+    {"readinto1", input_readinto1, METH_O, NULL},
     {"readline", FAST(input_readline), METH_FASTCALL, NULL},
     {"readlines", FAST(input_readlines), METH_FASTCALL, NULL},
     {"tell", input_tell, METH_NOARGS, NULL},
@@ -272,7 +325,10 @@ Input *input_new(PyTypeObject *type)
 {
     Input *self = PyObject_New(Input, type);
 
-    if (self)
-        input_attach(self, NULL);
+    if (self) {
+        self->live = (LiveInput){0};
+        buffer_init(&self->live.ahead);
+        input_attach(self, NULL, NULL);
+    }
     return self;
 }

@@ -57,7 +57,7 @@ static Slot *slot_new(SlotPool *pool)
     return TAKE_PTR(slot);
 }
 
-Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body)
+Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body, BodySource *source)
 {
     Slot *slot = pool->free;
 
@@ -68,7 +68,7 @@ Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body)
     if (!slot)
         return NULL;
     start_response_attach(slot->start_response, x);
-    input_attach(slot->input, body);
+    input_attach(slot->input, body, source);
     return slot;
 }
 

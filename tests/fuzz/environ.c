@@ -119,9 +119,7 @@ static unsigned check_field(PyObject *environ, const Request *r, size_t i)
 
 static Span content_length(const Request *r, char to[static 32])
 {
-    if (r->chunked)
-        return SPAN_LITERAL("0"); /* no body comes with it here */
-    if (r->content_length < 0)
+    if (r->chunked || r->content_length < 0) /* chunked: no body comes with it here that could be measured */
         return SPAN_LITERAL("");
     snprintf(to, 32, "%" PRId64, r->content_length);
     return span_of(to);

@@ -62,14 +62,15 @@ static void block(void)
 
 /* /block waits for the test; /stream sends two pieces and waits between them; /late waits when its response is complete; all
  * else says "ok". */
-int wsgi_call(WsgiApp *app, const Request *q, Spool *body, const WsgiPeer *peer, ResponseSink *sink,
-              char **ret_error)
+int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *source, const WsgiPeer *peer,
+              ResponseSink *sink, char **ret_error)
 {
     bool streams = span_equal(q->path, SPAN_LITERAL("/stream"));
     int r;
 
     (void)app;
     (void)body;
+    (void)source;
     (void)peer;
     *ret_error = NULL;
     if (span_equal(q->path, SPAN_LITERAL("/block")))

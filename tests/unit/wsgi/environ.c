@@ -127,9 +127,13 @@ static void test_body_lengths(void)
     call_run(&c, app);
     is_string(harness_string("keep", "environ['CONTENT_LENGTH']"), "7");
     is_string(harness_string("keep", "'HTTP_TRANSFER_ENCODING' in environ"), "False");
-    c.has_body = false;
+    call_set_body(&c, "", 0);
     call_run(&c, app);
     is_string(harness_string("keep", "environ['CONTENT_LENGTH']"), "0");
+    c.has_body = false; /* it is on its way */
+    call_run(&c, app);
+    is_string(harness_string("keep", "'CONTENT_LENGTH' in environ"), "False");
+    is_string(harness_string("keep", "environ['wsgi.input_terminated']"), "True");
     call_deinit(&c);
 
     get("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0");

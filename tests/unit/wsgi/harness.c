@@ -251,8 +251,8 @@ void call_run(Call *c, WsgiApp *app)
     buffer_clear(&c->sink.out);
     buffer_clear(&c->sink.events);
     c->sink.n_writes = 0;
-    c->result =
-        wsgi_call(app, &c->request, c->has_body ? &c->body : NULL, &c->peer, &c->sink.sink, &c->error);
+    c->result = wsgi_call(app, &c->request, c->has_body ? &c->body : NULL, c->source, &c->peer, &c->sink.sink,
+                          &c->error);
     if (PyErr_Occurred())
         fail("wsgi_call()", "left an exception");
 }

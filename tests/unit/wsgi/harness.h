@@ -52,6 +52,7 @@ typedef struct Call {
     Buffer head;
     Spool body;
     bool has_body;
+    BodySource *source; /* in its place */
     WsgiPeer peer;
     FakeSink sink;
     int result;

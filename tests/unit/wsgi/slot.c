@@ -15,8 +15,8 @@ static void test_reuse(void)
     PyObject *kept;
 
     delivery_init(&x, &sink);
-    a = slot_take(&pool, &x, NULL);
-    b = slot_take(&pool, &x, NULL);
+    a = slot_take(&pool, &x, NULL, NULL);
+    b = slot_take(&pool, &x, NULL, NULL);
     ok(a && b && a != b);
     ok(a->start_response->delivery == &x && a->start_response->write->delivery == &x &&
        a->start_response->early_hints->delivery == &x);
@@ -24,12 +24,12 @@ static void test_reuse(void)
     slot_give_back(&pool, b);
     slot_give_back(&pool, a);
     ok(!a->start_response->delivery && !a->input->spool);
-    ok(slot_take(&pool, &x, NULL) == a, "the last one comes first");
+    ok(slot_take(&pool, &x, NULL, NULL) == a, "the last one comes first");
 
     kept = (PyObject *)a->start_response;
     slot_give_back(&pool, a);
     ok((PyObject *)a->start_response == kept);
-    a = slot_take(&pool, &x, NULL);
+    a = slot_take(&pool, &x, NULL, NULL);
     Py_INCREF(kept);
     slot_give_back(&pool, a);
     ok((PyObject *)a->start_response != kept, "a kept start_response is replaced");
@@ -43,7 +43,7 @@ static void test_kept_write(void)
     PyObject *kept;
 
     delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL);
+    slot = slot_take(&pool, &x, NULL, NULL);
     kept = Py_NewRef((PyObject *)slot->start_response->write);
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->start_response->write != kept);
@@ -73,11 +73,11 @@ static void test_kept_input(void)
     PyObject *kept, *in_base;
 
     delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL);
+    slot = slot_take(&pool, &x, NULL, NULL);
     kept = (PyObject *)slot->input;
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->input == kept);
-    slot = slot_take(&pool, &x, NULL);
+    slot = slot_take(&pool, &x, NULL, NULL);
     Py_INCREF(kept);
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->input != kept);
