@@ -21,10 +21,11 @@ static const struct {
      "cores; add threads where requests wait for databases and other servers."},
     {"timeouts",
      "Units: ms, s (without one: seconds), min, h, d; also together, as in 1min 30s. Those of clients cost "
-     "the application nothing: it is called when a request is here as a whole."},
+     "the application nothing: it is called when a request is here as a whole (but see request.buffering)."},
     {"limits",
      "Sizes are in octets; K, M, G and T are powers of 1024. A request over a limit is refused, its "
      "connection is closed."},
+    {"request", "How a request reaches the application."},
     {"proxy", "For a site behind nginx, HAProxy or another proxy."},
     {"log", "Messages go to the journal: journalctl -u cgunicorn@SITE. The site may write files below "
             "/var/log/cgunicorn/SITE."},

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "http/syntax.h"
+#include "worker/body-intake.h"
 #include "worker/intake.h"
 #include "worker/peer.h"
 
@@ -186,6 +187,14 @@ static void connection_log_error(const Connection *c)
     log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "Error in the application, %s\n%s", request, x->error);
 }
 
+static void connection_log_refusal(const Connection *c, unsigned status, const char *reason)
+{
+    char request[512];
+
+    describe_request(c->exchange, request, sizeof request);
+    log_info("Refused a request of %s: %u, %s: %s", peer_name(c), status, reason, request);
+}
+
 /* --- the way out --- */
 
 /* Closing with octets unread would make the kernel send a RST, which can overtake the answer (RFC 9112 §9.6).
@@ -281,18 +290,26 @@ void connection_on_flush(Loop *l, Connection *c)
 void connection_on_response(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
+    bool is_unreceived;
 
     connection_log_error(c);
-    connection_log_access(l, c, x->status == x->response.status ? &x->response : NULL);
     atomic_fetch_add_explicit(&l->seat->requests, 1, memory_order_relaxed);
+    if (x->refused_status > 0 && !x->is_cut) {
+        connection_refuse(l, c, x->refused_status, x->refused_reason);
+        return;
+    }
+    if (x->refused_status > 0)
+        connection_log_refusal(c, x->refused_status, x->refused_reason);
+    connection_log_access(l, c, x->status == x->response.status ? &x->response : NULL);
     c->state = CONNECTION_WRITING;
     if (x->is_gone) {
         connection_close(l, c);
         return;
     }
-    c->closes = x->response.close || x->is_cut;
+    is_unreceived = x->is_live && !body_skip(x, &l->limits);
+    c->closes = x->response.close || x->is_cut || is_unreceived;
     exchange_next_request(x);
-    c->must_linger = buffer_size(&x->in) > 0;
+    c->must_linger = buffer_size(&x->in) > 0 || is_unreceived;
     loop_keep_back(l, c);
     /* Pipelined requests are answered together, within reason. */
     if (!c->closes && c->must_linger && output_is_simple(&x->output) &&
@@ -303,10 +320,8 @@ void connection_on_response(Loop *l, Connection *c)
 void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reason)
 {
     Exchange *x = c->exchange;
-    char request[512];
 
-    describe_request(x, request, sizeof request);
-    log_info("Refused a request of %s: %u, %s: %s", peer_name(c), status, reason, request);
+    connection_log_refusal(c, status, reason);
     x->status = status;
     connection_log_access(l, c, NULL);
     c->state = CONNECTION_WRITING;

@@ -272,7 +272,7 @@ static bool member_run(Member *m, Connection *c)
         crew_wake_watcher(w, is_slow);
 
     member_acquire(m);
-    runner_run(l, c, w->app);
+    runner_run(l, c, w->app, &w->slots[m->index]);
     atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
 
     if (!atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0))) {

@@ -70,12 +70,15 @@ void exchange_next_request(Exchange *x)
     x->scan = (HeadScan){0};
     x->chunked = (ChunkedDecoder){0};
     x->body_received = 0;
+    x->body_used = 0;
+    x->is_live = false;
     spool_clear(&x->body);
     x->forwarded = (Forwarded){0};
     response_reset(&x->response);
     x->status = 0;
     x->is_streaming = x->is_complete = x->is_overtaken = x->is_claimed = false;
     x->is_cut = false;
+    x->refused_status = 0;
     x->error = (free(x->error), NULL);
 }
 

@@ -24,8 +24,10 @@ typedef struct Exchange {
     HeadScan scan;
     Request request;
     ChunkedDecoder chunked;
-    uint64_t body_received;
-    Spool body;
+    uint64_t body_received; /* octets of the body, decoded */
+    size_t body_used;       /* octets behind the head that were taken from the input, see body-intake.h */
+    Spool body;             /* empty where the application receives it: is_live */
+    bool is_live;
     Forwarded forwarded;
 
     Response response;
@@ -36,6 +38,9 @@ typedef struct Exchange {
     char date[DATE_SIZE];   /* for the response: the runner must not read the loop's */
     char *error;            /* the application's, for the log; owned */
     bool is_cut;            /* the response can't be completed: close without a last chunk */
+    /* The live body could not be received, and the application gave up for that: what to refuse with; 0 */
+    unsigned refused_status;
+    const char *refused_reason;
 
     /* While the application runs and has sent something, its thread and the loop's share what follows. */
     pthread_mutex_t lock;

@@ -7,6 +7,7 @@
 #include "base/message-ids.h"
 #include "http/forwarder-fields.h"
 #include "http/parser.h"
+#include "worker/body-intake.h"
 #include "worker/peer.h"
 
 #include <errno.h>
@@ -29,94 +30,43 @@ static void intake_on_spool_error(Loop *l, Connection *c, int r)
     connection_refuse(l, c, 503, "no room for the body");
 }
 
-/* Octets [head_size, head_size + n) of the input were used: what follows them moves up, so that the head, to
- * which the request points, stays in its place. */
-static void intake_drop(Exchange *x, size_t n)
-{
-    char *body = buffer_head(&x->in) + x->head_size;
-    size_t rest = buffer_size(&x->in) - x->head_size - n;
-
-    memmove(body, body + n, rest);
-    x->in.end -= n;
-}
-
-/* 0: complete; HTTP_E_MORE; -1: refused. */
-static int intake_sized_body(Loop *l, Connection *c)
+/* What was received of it goes to the spool. 0: complete; HTTP_E_MORE; -1: refused. */
+static int intake_spool_body(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    uint64_t missing = (uint64_t)x->request.content_length - x->body_received;
-    size_t n = (size_t)MIN(missing, (uint64_t)(buffer_size(&x->in) - x->head_size));
-    int r = n > 0 ? spool_append(&x->body, buffer_head(&x->in) + x->head_size, n) : 0;
-
-    if (r != 0) {
-        intake_on_spool_error(l, c, r);
-        return -1;
-    }
-    if (n > 0)
-        intake_drop(x, n);
-    x->body_received += n;
-    return n == missing ? 0 : HTTP_E_MORE;
-}
-
-static int intake_chunked_body(Loop *l, Connection *c)
-{
-    Exchange *x = c->exchange;
-    const char *data = buffer_head(&x->in) + x->head_size;
-    size_t size = buffer_size(&x->in) - x->head_size, used = 0, consumed;
     Span piece;
-    int r;
+    int r, e;
 
     do {
-        r = chunked_decode(&x->chunked, data + used, size - used, &l->limits, &consumed, &piece);
-        used += consumed;
+        r = body_take(x, &l->limits, SIZE_MAX, &piece);
         if (r > HTTP_E_MORE) {
             connection_refuse(l, c, (unsigned)r, x->chunked.reason);
             return -1;
         }
-        int e = piece.size > 0 ? spool_append(&x->body, piece.data, piece.size) : 0;
+        e = piece.size > 0 ? spool_append(&x->body, piece.data, piece.size) : 0;
         if (e != 0) {
             intake_on_spool_error(l, c, e);
             return -1;
         }
-    } while (r == HTTP_E_MORE && used < size);
-    intake_drop(x, used);
+    } while (r == HTTP_E_MORE && body_unread(x).size > 0);
+    body_drop_taken(x);
     return r;
-}
-
-/* A client that sends an octet now and then would never time out. */
-static bool intake_is_too_slow(const Loop *l, const Exchange *x)
-{
-    usec_t elapsed = l->now - x->body_since_usec;
-    usec_t grace = l->config->timeouts_body;
-
-    return elapsed > grace &&
-           spool_size(&x->body) < l->config->limits_body_rate * ((elapsed - grace) / USEC_PER_MSEC) / 1000;
 }
 
 static void intake_body(Loop *l, Connection *c)
 {
-    int r = c->exchange->request.chunked ? intake_chunked_body(l, c) : intake_sized_body(l, c);
+    Exchange *x = c->exchange;
+    int r = intake_spool_body(l, c);
 
     if (r == 0)
         connection_on_request(l, c);
-    else if (r == HTTP_E_MORE && intake_is_too_slow(l, c->exchange))
+    else if (r == HTTP_E_MORE && body_is_too_slow(x, l->config, l->now - x->body_since_usec))
         connection_refuse(l, c, 408, "limits.body_rate");
     else if (r == HTTP_E_MORE)
         connection_set_timeout(l, c, TIMEOUT_BODY);
 }
 
 /* --- the head --- */
-
-/* RFC 9110 §10.1.1: unless some of the body is here already, when nobody waits for it. */
-static int intake_continue(Connection *c)
-{
-    Exchange *x = c->exchange;
-    struct iovec iov = {(void *)"HTTP/1.1 100 Continue\r\n\r\n", 25};
-
-    if (!x->request.expect_continue || buffer_size(&x->in) > x->head_size)
-        return 0;
-    return output_send(&x->output, c->fd, &iov, 1);
-}
 
 static int intake_parse(Loop *l, Exchange *x, size_t head_size)
 {
@@ -141,6 +91,23 @@ static void intake_note_dropped_fields(const Connection *c)
               r->n_dropped_fields, peer_name(c), name, r->n_dropped_fields > 1 ? " and others" : "");
 }
 
+/* Into the spool, as it comes. */
+static void intake_begin_body(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+    bool is_asked_for = x->request.expect_continue;
+    int r = body_continue(x);
+
+    c->state = CONNECTION_BODY;
+    x->body_since_usec = l->now;
+    if (r == 0 && is_asked_for)
+        r = output_flush(&x->output, c->fd);
+    if (r < 0)
+        connection_close(l, c);
+    else
+        intake_body(l, c);
+}
+
 static void intake_on_head(Loop *l, Connection *c, size_t head_size)
 {
     Exchange *x = c->exchange;
@@ -158,16 +125,12 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     if (x->request.n_dropped_fields > 0)
         intake_note_dropped_fields(c);
     x->head_size = head_size;
-    if (!request_has_body(&x->request)) {
+    x->is_live =
+        !l->config->request_buffering && request_has_body(&x->request) && !x->request.is_server_options;
+    if (x->is_live || !request_has_body(&x->request))
         connection_on_request(l, c);
-        return;
-    }
-    c->state = CONNECTION_BODY;
-    x->body_since_usec = l->now;
-    if (intake_continue(c) < 0)
-        connection_close(l, c);
     else
-        intake_body(l, c);
+        intake_begin_body(l, c);
 }
 
 /* False: nothing of a request is here yet, or ever. */
@@ -255,8 +218,7 @@ static void intake_receive(Loop *l, Connection *c)
 static void intake_receive_sized_body(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    uint64_t missing = (uint64_t)x->request.content_length - x->body_received;
-    size_t n_wanted = (size_t)MIN(missing, (uint64_t)BODY_PIECE_BYTES);
+    size_t n_wanted = (size_t)MIN(body_missing(x), (uint64_t)BODY_PIECE_BYTES);
     char *to = spool_reserve(&x->body, n_wanted);
     ssize_t n;
     int r = 0;

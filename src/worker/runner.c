@@ -5,6 +5,8 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "http/file-response.h"
+#include "worker/body-intake.h"
+#include "worker/live-body.h"
 #include "wsgi/call.h"
 
 #include <errno.h>
@@ -95,6 +97,13 @@ static void runner_complete(Runner *r)
         runner_send_complete(r->loop, r->connection);
 }
 
+/* Octets of a body that are still to come are not to be taken for the next request. */
+static bool runner_keeps_alive(const Loop *l, const Exchange *x)
+{
+    return !l->is_draining && l->config->timeouts_keepalive > 0 &&
+           (!x->is_live || body_is_here(x, &l->limits));
+}
+
 /* Where heads and last chunks go: the output itself, while nobody else sends from it, else `own`, which waits for
  * runner_give_output(). */
 static Buffer *runner_take_output(Exchange *x, Buffer *own)
@@ -119,7 +128,7 @@ static int runner_give_output(Exchange *x, Buffer *own, int r)
 /* A response of the server's own instead of the application's, of which nothing is final yet. */
 static int runner_answer_error(Loop *l, Exchange *x, unsigned status)
 {
-    bool close = l->is_draining || !x->request.keep_alive;
+    bool close = !runner_keeps_alive(l, x) || !x->request.keep_alive;
     Buffer own, *out;
 
     response_reset(&x->response);
@@ -134,7 +143,7 @@ static int runner_begin(ResponseSink *sink, int64_t known_length)
 {
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
-    bool keep_alive = !r->loop->is_draining && r->loop->config->timeouts_keepalive > 0;
+    bool keep_alive = runner_keeps_alive(r->loop, x);
     Buffer own, *out = runner_take_output(x, &own);
 
     x->status = x->response.status;
@@ -292,7 +301,15 @@ static int runner_send_named_file(ResponseSink *sink)
 
 /* --- the call --- */
 
-void runner_run(Loop *l, Connection *c, WsgiApp *app)
+/* The application gave up, as the client did not send its body: connection_on_response() says so. */
+static void runner_take_refusal(Exchange *x, const LiveBody *body)
+{
+    x->refused_status = body->status;
+    x->refused_reason = body->source.reason;
+    x->is_cut = x->status != 0;
+}
+
+void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot)
 {
     Exchange *x = c->exchange;
     Runner runner = {
@@ -310,10 +327,14 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
         .loop = l,
         .connection = c,
     };
+    const Spool *body = request_has_body(&x->request) && !x->is_live ? &x->body : NULL;
     WsgiPeer peer = connection_peer(c);
+    LiveBody live;
 
-    switch (wsgi_call(app, &x->request, request_has_body(&x->request) ? &x->body : NULL, NULL, &peer,
-                      &runner.sink, &x->error)) {
+    if (x->is_live)
+        live_body_init(&live, l, c, slot);
+    switch (
+        wsgi_call(app, &x->request, body, x->is_live ? &live.source : NULL, &peer, &runner.sink, &x->error)) {
     case 0:
         break;
     case WSGI_E_ERROR:
@@ -321,6 +342,9 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app)
         break;
     case WSGI_E_GONE:
         x->is_gone = true;
+        break;
+    case WSGI_E_BODY:
+        runner_take_refusal(x, &live);
         break;
     default:
         x->is_cut = true;

@@ -7,8 +7,8 @@
 #include "wsgi/app.h"
 
 /* With the GIL. Afterwards the exchange holds the response (partly sent where it was streamed), status,
- * error. */
-void runner_run(Loop *l, Connection *c, WsgiApp *app);
+ * error. slot: where the request is shown to run. */
+void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot);
 
 /* The calling thread has just taken the loop over from the one that runs the application for c: if the response is complete
  * already, it is not to wait for what the application does after it, in close() for example. */

@@ -57,7 +57,7 @@ static void test_kept_early_hints(void)
     PyObject *kept, *in_base;
 
     delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL);
+    slot = slot_take(&pool, &x, NULL, NULL);
     kept = Py_NewRef((PyObject *)slot->start_response->early_hints);
     slot_give_back(&pool, slot);
     in_base = PyDict_GetItemString(slot->environ.dict, "wsgi.early_hints");
