@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define EXHAUSTION_PAUSE_USEC (100 * USEC_PER_MSEC)
 #define RECORDS_APART_USEC (60 * USEC_PER_SEC)
@@ -106,20 +107,26 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
     return r < 0 ? r : accept_set(l, true);
 }
 
+/* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
+static int accept_watch(Loop *l, int fd, void *source, bool accepting)
+{
+    if (accepting)
+        return loop_watch(l, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
+    return epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+}
+
 int accept_set(Loop *l, bool accepting)
 {
     if (l->is_accepting == accepting)
         return 0;
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
-        /* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
-        int r = accepting ? loop_watch(l, listener->fd, EPOLLIN | EPOLLEXCLUSIVE, listener)
-                          : epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+        int r = accept_watch(l, listener->fd, listener, accepting);
         if (r < 0)
             return r;
     }
     l->is_accepting = accepting;
-    return 0;
+    return l->doorbell >= 0 ? accept_watch(l, l->doorbell, &l->doorbell_source, accepting) : 0;
 }
 
 /* --- room --- */
@@ -225,16 +232,38 @@ static bool accept_one(Loop *l, Listener *listener)
     return r < 0 ? on_accept_error(l, -r) : true;
 }
 
-/* At the end of the turn, when it is known whether the worker drains, and what there is to do already: one connection, as the
- * next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and others behind them. */
+/* EPOLLEXCLUSIVE may have woken this worker alone. */
+static void accept_leave(const Loop *l)
+{
+    uint64_t one = 1;
+
+    (void)!write(l->doorbell, &one, sizeof one);
+}
+
+void accept_on_doorbell(Loop *l)
+{
+    uint64_t n;
+
+    (void)!read(l->doorbell, &n, sizeof n);
+    for (size_t i = 0; i < l->n_listeners; i++)
+        l->listeners[i].is_ready = true;
+}
+
+/* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and
+ * others behind them. */
 void accept_connections(Loop *l)
 {
     int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;
 
-    l->is_behind = false;
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
         size_t n_ready = l->ready.n;
+
+        if (!listener->is_ready)
+            continue;
+        if (!l->is_accepting)
+            accept_leave(l);
+        l->is_behind = false;
 
         for (int n = 0; listener->is_ready && l->is_accepting && n < n_max && l->ready.n == n_ready; n++)
             listener->is_ready = accept_one(l, listener);

@@ -12,12 +12,14 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error);
 /* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
 int accept_set(Loop *l, bool accepting);
 
-/* Accepts no more, after those that wait now. EPOLLEXCLUSIVE may have woken this worker alone for them: left in the queue,
- * they would wait until another connection wakes a sibling. */
+/* Accepts no more, after those that wait now. */
 void accept_stop(Loop *l);
 
-/* One connection of each listener that is_ready. */
+/* One connection of each listener that is_ready; or, where this worker is too busy by now, none, and a sibling is told. */
 void accept_connections(Loop *l);
 
-/* At the end of a turn: accepts from now on or not, by what there is to do. 0 or negative errno. */
+/* A sibling has left a connection in the queue. */
+void accept_on_doorbell(Loop *l);
+
+/* Accepts from now on or not, by what there is to do. 0 or negative errno. */
 int accept_update(Loop *l);

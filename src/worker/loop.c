@@ -125,6 +125,8 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->channel = o->channel;
     l->channel_source.type = SOURCE_CHANNEL;
     l->wake_source.type = SOURCE_WAKE_UP;
+    l->doorbell = o->doorbell;
+    l->doorbell_source.type = SOURCE_DOORBELL;
     l->seat = o->seat;
     l->file_roots = o->file_roots;
     l->n_slots = o->config->workers_threads;
@@ -239,6 +241,9 @@ static void loop_handle(Loop *l, const struct epoll_event *e)
     case SOURCE_WAKE_UP:
         loop_on_wake_up(l);
         break;
+    case SOURCE_DOORBELL:
+        accept_on_doorbell(l);
+        break;
     case SOURCE_CONNECTION:
         connection_on_event(l, (Connection *)source, e->events);
         break;
@@ -295,6 +300,8 @@ int loop_turn(Loop *l, bool may_block)
     r = accept_update(l);
     if (r < 0)
         return r;
+    accept_connections(l);
+    may_block = may_block && !loop_has_work(l);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
         return -errno;
@@ -303,7 +310,8 @@ int loop_turn(Loop *l, bool may_block)
     for (int i = 0; i < n; i++)
         loop_handle(l, &events[i]);
     loop_take_returned(l);
-    accept_connections(l);
+    if (l->ready.n == 0) /* else when it is known whether that takes long: a sibling may be idle */
+        accept_connections(l);
     loop_expire(l);
     atomic_store_explicit(&l->seat->connections, (uint32_t)l->n_connections, memory_order_relaxed);
     return n < 0 ? 0 : n;

@@ -25,6 +25,7 @@ typedef enum SourceType {
     SOURCE_LISTENER,
     SOURCE_CHANNEL,
     SOURCE_WAKE_UP,
+    SOURCE_DOORBELL,
     SOURCE_CONNECTION,
 } SourceType;
 
@@ -66,7 +67,8 @@ typedef struct LoopOptions {
     const char *directory; /* of temporary files */
     int *listeners;        /* borrowed descriptors */
     size_t n_listeners;
-    int channel; /* borrowed: DRAIN and end of file */
+    int doorbell; /* borrowed: an eventfd of all workers, or -EBADF */
+    int channel;  /* borrowed: DRAIN and end of file */
     ScoreboardSeat *seat;
     const FileRoots *file_roots; /* borrowed */
 } LoopOptions;
@@ -83,7 +85,9 @@ typedef struct Loop {
 
     Listener *listeners;
     size_t n_listeners;
-    bool is_accepting;        /* the listeners are in the epoll set */
+    Source doorbell_source;
+    int doorbell;             /* rung for the siblings when a connection is left to them */
+    bool is_accepting;        /* the listeners and the doorbell are in the epoll set */
     bool is_behind;           /* the listeners were left alone for a while */
     bool is_full;             /* limits.connections, and none of them can be closed as yet */
     usec_t accept_after_usec; /* out of descriptors: no accept before */

@@ -135,6 +135,7 @@ static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
             .directory = directory,
             .listeners = o->listeners,
             .n_listeners = o->n_listeners,
+            .doorbell = o->doorbell,
             .channel = o->channel,
             .seat = &o->scoreboard->seats[o->seat],
             .file_roots = o->file_roots,

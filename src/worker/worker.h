@@ -16,6 +16,7 @@ typedef struct WorkerOptions {
     int channel; /* owned by the worker from now on */
     int *listeners;
     size_t n_listeners;
+    int doorbell;                /* see LoopOptions */
     const FileRoots *file_roots; /* borrowed */
     WsgiApp *app;                /* preloaded, or NULL */
 } WorkerOptions;

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ typedef struct Zygote {
     Scoreboard *scoreboard;
     int *listeners;
     size_t n_listeners;
+    int doorbell; /* of the workers, see LoopOptions */
     FileRoots *file_roots;
     WsgiApp *app; /* preloaded, or NULL */
 } Zygote;
@@ -195,6 +197,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .channel = channel,
         .listeners = z->listeners,
         .n_listeners = z->n_listeners,
+        .doorbell = z->doorbell,
         .file_roots = z->file_roots,
         .app = z->app,
     });
@@ -290,6 +293,9 @@ int zygote_run(int channel)
         r = zygote_receive_hello(&z);
     if (r != 0)
         return EX_PROTOCOL;
+    z.doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (z.doorbell < 0)
+        return EX_OSERR;
     if (zygote_load(&z, &error) < 0) {
         zygote_say(&z, MESSAGE_FAILED, 0, 0, error ? error : "out of memory");
         return EX_SOFTWARE;
@@ -299,6 +305,7 @@ int zygote_run(int channel)
     scoreboard_free(z.scoreboard);
     config_free(z.config);
     file_roots_free(z.file_roots);
+    closep(&z.doorbell);
     free(z.listeners);
     free(z.site);
     return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of worker/accept with a loop on real sockets: errors of accept4(2), which is replaced here, and a full worker. */
+/* Tests of worker/accept with a loop on real sockets: errors of accept4(2), which is replaced here, a busy and a
+ * full worker. */
 #include "worker/accept.h"
 
 #include "base/fd.h"
@@ -9,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +33,7 @@ typedef struct Rig {
     Scoreboard *scoreboard;
     Loop *loop;
     int listener;
+    int doorbell;
     int channel[2];
     struct sockaddr_in address;
 } Rig;
@@ -52,10 +55,12 @@ static void rig_start(Rig *g, const char *setting)
     is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
     is_int(listen(g->listener, 64), 0);
     getsockname(g->listener, (struct sockaddr *)&g->address, &size);
+    g->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     is_int(loop_new(&(LoopOptions){.config = g->config,
                                    .directory = "/tmp",
                                    .listeners = &g->listener,
                                    .n_listeners = 1,
+                                   .doorbell = g->doorbell,
                                    .channel = g->channel[1],
                                    .seat = &g->scoreboard->seats[0]},
                     &g->loop, &error),
@@ -71,6 +76,7 @@ static void rig_stop(Rig *g, const int *clients, size_t n)
     is_int(g->loop->n_connections, 0);
     loop_free(g->loop);
     close(g->listener);
+    close(g->doorbell);
     close(g->channel[0]);
     close(g->channel[1]);
     scoreboard_free(g->scoreboard);
@@ -174,6 +180,37 @@ static void test_exhaustion(void)
     rig_stop(&g, clients, 3);
 }
 
+/* A connection that came together with a request waits for what becomes of that, and is a sibling's when it takes long. */
+static void test_leave(void)
+{
+    int clients[2];
+    uint64_t n;
+    Rig g;
+
+    rig_start(&g, "workers.count=2");
+    rig_connect(&g, clients, 1);
+    is_int(turn_until(g.loop, 1), 1);
+    is_int(send(clients[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, 0), 27);
+    rig_connect(&g, clients + 1, 1);
+    for (int i = 0; i < 100 && g.loop->ready.n == 0; i++)
+        loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 1);
+
+    is_int(read(g.doorbell, &n, sizeof n), -1);
+    g.loop->n_checked_out = g.loop->n_slots;
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 1);
+    ok(!g.loop->is_accepting);
+    is_int(read(g.doorbell, &n, sizeof n), sizeof n);
+
+    g.loop->n_checked_out = 0;
+    accept_on_doorbell(g.loop);
+    loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 2);
+    connection_close(g.loop, connection_queue_pop(&g.loop->ready));
+    rig_stop(&g, clients, 2);
+}
+
 static void test_full(void)
 {
     int clients[3];
@@ -194,8 +231,8 @@ static void test_full(void)
 
 int main(void)
 {
-    void (*const tests[])(void) = {test_aborted_while_draining, test_aborted, test_pause, test_exhaustion,
-                                   test_full};
+    void (*const tests[])(void) = {
+        test_aborted_while_draining, test_aborted, test_pause, test_exhaustion, test_leave, test_full};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++)
         tests[i]();

@@ -138,6 +138,7 @@ static void rig_start(Rig *g, unsigned n_threads)
                                    .directory = "/tmp",
                                    .listeners = &g->listener,
                                    .n_listeners = 1,
+                                   .doorbell = -EBADF,
                                    .channel = g->channel[1],
                                    .seat = &g->scoreboard->seats[0]},
                     &g->loop, &error),
