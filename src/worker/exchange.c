@@ -76,8 +76,10 @@ void exchange_next_request(Exchange *x)
     x->forwarded = (Forwarded){0};
     response_reset(&x->response);
     x->status = 0;
-    x->is_streaming = x->is_complete = x->is_overtaken = x->is_claimed = false;
-    x->is_cut = false;
+    x->is_complete = false;
+    x->is_overtaken = false;
+    x->is_claimed = false;
+    x->is_streaming = x->is_cut = false;
     x->refused_status = 0;
     x->error = (free(x->error), NULL);
 }
