@@ -2,17 +2,13 @@
 /* A client's connection and its states. */
 #include "worker/connection.h"
 
-#include "base/escape.h"
 #include "base/log.h"
-#include "base/message-ids.h"
-#include "http/syntax.h"
 #include "worker/body-intake.h"
 #include "worker/intake.h"
 #include "worker/peer.h"
+#include "worker/records.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -88,111 +84,6 @@ void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind)
 {
     c->timeout_kind = kind;
     timeout_arm(&l->timeouts[kind], &c->timeout, l->now);
-}
-
-/* Empty if there is none. */
-static Span authority_port(Span authority)
-{
-    size_t n = authority.size;
-
-    while (n > 0 && octet_is_digit(authority.data[n - 1]))
-        n--;
-    if (n == 0 || authority.data[n - 1] != ':')
-        return (Span){"", 0};
-    return (Span){authority.data + n, authority.size - n};
-}
-
-/* What a trusted proxy saw nearer to the client counts for more than what the proxy of the connection did. */
-static bool connection_is_https(const Connection *c)
-{
-    const Forwarded *f = &c->exchange->forwarded;
-
-    return f->says_scheme ? f->https : c->https;
-}
-
-/* What the client connected to, as far as anybody says. */
-static Span connection_server_port(const Connection *c)
-{
-    const Forwarded *f = &c->exchange->forwarded;
-    Span port = f->port.size > 0 ? f->port : authority_port(f->host);
-
-    if (port.size > 0)
-        return port;
-    if (c->server_port[0] && f->host.size == 0)
-        return span_of(c->server_port);
-    return connection_is_https(c) ? SPAN_LITERAL("443") : SPAN_LITERAL("80");
-}
-
-WsgiPeer connection_peer(const Connection *c)
-{
-    const Forwarded *f = &c->exchange->forwarded;
-    const char *name = c->server_address[0] ? c->server_address : c->listener->name;
-
-    return (WsgiPeer){
-        .remote_addr = f->address.data ? f->address : span_of(c->address),
-        .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
-        .server_name = span_of(name),
-        .server_port = connection_server_port(c),
-        .https = connection_is_https(c),
-        .host = f->host,
-        .script_name = f->prefix,
-    };
-}
-
-/* --- the records --- */
-
-/* Method and target, or what came in their place. */
-static void describe_request(const Exchange *x, char *to, size_t size)
-{
-    Span in = buffer_span(&x->in);
-    const char *end = memchr(in.data, '\r', in.size);
-    size_t n;
-
-    if (x->request.method.size == 0) {
-        escape_bytes(to, size, (Span){in.data, end ? (size_t)(end - in.data) : in.size});
-        return;
-    }
-    n = escape_bytes(to, size / 2, x->request.method);
-    to[n++] = ' ';
-    escape_bytes(to + n, size - n, x->request.target);
-}
-
-static void connection_log_access(Loop *l, Connection *c, const Response *response)
-{
-    Exchange *x = c->exchange;
-
-    WsgiPeer peer;
-
-    if (!l->access_log)
-        return;
-    peer = connection_peer(c);
-    access_log_add(l->access_log, &(AccessEntry){
-                                      .request = &x->request,
-                                      .response = response,
-                                      .status = x->status,
-                                      .body_size = response ? response->body_size : 0,
-                                      .peer = &peer,
-                                      .duration_usec = l->now - x->started_usec,
-                                  });
-}
-
-static void connection_log_error(const Connection *c)
-{
-    const Exchange *x = c->exchange;
-    char request[512];
-
-    if (!x->error)
-        return;
-    describe_request(x, request, sizeof request);
-    log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "Error in the application, %s\n%s", request, x->error);
-}
-
-static void connection_log_refusal(const Connection *c, unsigned status, const char *reason)
-{
-    char request[512];
-
-    describe_request(c->exchange, request, sizeof request);
-    log_info("Refused a request of %s: %u, %s: %s", peer_name(c), status, reason, request);
 }
 
 /* --- the way out --- */
@@ -292,15 +183,15 @@ void connection_on_response(Loop *l, Connection *c)
     Exchange *x = c->exchange;
     bool is_unreceived;
 
-    connection_log_error(c);
+    record_error(c);
     atomic_fetch_add_explicit(&l->seat->requests, 1, memory_order_relaxed);
     if (x->refused_status > 0 && !x->is_cut) {
         connection_refuse(l, c, x->refused_status, x->refused_reason);
         return;
     }
     if (x->refused_status > 0)
-        connection_log_refusal(c, x->refused_status, x->refused_reason);
-    connection_log_access(l, c, x->status == x->response.status ? &x->response : NULL);
+        record_refusal(c, x->refused_status, x->refused_reason);
+    record_access(l, c, x->status == x->response.status ? &x->response : NULL);
     c->state = CONNECTION_WRITING;
     if (x->is_gone) {
         connection_close(l, c);
@@ -321,9 +212,9 @@ void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reas
 {
     Exchange *x = c->exchange;
 
-    connection_log_refusal(c, status, reason);
+    record_refusal(c, status, reason);
     x->status = status;
-    connection_log_access(l, c, NULL);
+    record_access(l, c, NULL);
     c->state = CONNECTION_WRITING;
     c->closes = c->must_linger = true;
     if (response_append_error(output_memory(&x->output), status, x->request.is_head, true, l->date) < 0)

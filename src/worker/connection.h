@@ -7,7 +7,6 @@
 #pragma once
 
 #include "worker/loop.h"
-#include "wsgi/call.h"
 
 #include <stddef.h>
 
@@ -50,9 +49,6 @@ static inline Connection *connection_of_timeout(Timeout *t)
 {
     return (Connection *)((char *)t - offsetof(Connection, timeout));
 }
-
-/* Who asks whom, for the environ and the access log: borrows from the connection and its exchange. */
-WsgiPeer connection_peer(const Connection *c);
 
 /* Takes fd over. 0 or negative errno, and fd is closed. */
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer);

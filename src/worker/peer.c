@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "http/proxy-protocol.h"
+#include "http/syntax.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -134,4 +135,55 @@ int peer_read_header(Loop *l, Connection *c)
     buffer_consume(in, size);
     c->awaits_proxy_header = false;
     return peer_replace(l, c, &p) ? 0 : PEER_E_REFUSED;
+}
+
+/* --- for the environ and the access log --- */
+
+/* Empty if there is none. */
+static Span authority_port(Span authority)
+{
+    size_t n = authority.size;
+
+    while (n > 0 && octet_is_digit(authority.data[n - 1]))
+        n--;
+    if (n == 0 || authority.data[n - 1] != ':')
+        return (Span){"", 0};
+    return (Span){authority.data + n, authority.size - n};
+}
+
+/* What a trusted proxy saw nearer to the client counts for more than what the proxy of the connection did. */
+static bool peer_is_https(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+
+    return f->says_scheme ? f->https : c->https;
+}
+
+/* What the client connected to, as far as anybody says. */
+static Span peer_server_port(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+    Span port = f->port.size > 0 ? f->port : authority_port(f->host);
+
+    if (port.size > 0)
+        return port;
+    if (c->server_port[0] && f->host.size == 0)
+        return span_of(c->server_port);
+    return peer_is_https(c) ? SPAN_LITERAL("443") : SPAN_LITERAL("80");
+}
+
+WsgiPeer peer_of_request(const Connection *c)
+{
+    const Forwarded *f = &c->exchange->forwarded;
+    const char *name = c->server_address[0] ? c->server_address : c->listener->name;
+
+    return (WsgiPeer){
+        .remote_addr = f->address.data ? f->address : span_of(c->address),
+        .remote_port = f->address.data ? (Span){"", 0} : span_of(c->port),
+        .server_name = span_of(name),
+        .server_port = peer_server_port(c),
+        .https = peer_is_https(c),
+        .host = f->host,
+        .script_name = f->prefix,
+    };
 }

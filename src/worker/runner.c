@@ -7,6 +7,7 @@
 #include "http/file-response.h"
 #include "worker/body-intake.h"
 #include "worker/live-body.h"
+#include "worker/peer.h"
 #include "wsgi/call.h"
 
 #include <errno.h>
@@ -328,7 +329,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot)
         .connection = c,
     };
     const Spool *body = request_has_body(&x->request) && !x->is_live ? &x->body : NULL;
-    WsgiPeer peer = connection_peer(c);
+    WsgiPeer peer = peer_of_request(c);
     LiveBody live;
 
     if (x->is_live)
