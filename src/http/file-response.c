@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "http/date.h"
+#include "http/response-edit.h"
 #include "http/syntax.h"
 
 #include <stdio.h>

@@ -72,14 +72,6 @@ int response_add_field(Response *r, const char *name, size_t name_size, const ch
  * what it may begin with; none that frame, date, authorize or set a state. */
 int response_add_hint(Buffer *out, const char *name, size_t name_size, const char *value, size_t value_size);
 
-/* For what the server makes of an application's response. The value of the first field of that name, until the next change,
- * or a span with data NULL; Content-Length and Connection are not among the fields. */
-Span response_field(const Response *r, Span name);
-void response_remove_field(Response *r, Span name);
-
-/* Another status with its usual reason; the fields stay. 0 or -ENOMEM. */
-int response_replace_status(Response *r, unsigned status);
-
 /* Decides the framing and appends the whole head to out. known_length: octets of the body where the server
  * knows them before, else -1. keep_alive: whether the server would go on with this connection; r->close says
  * what became of it. date: DATE_SIZE octets. 0 or -ENOMEM. */

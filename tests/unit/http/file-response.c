@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "http/parser.h"
+#include "http/response-edit.h"
 #include "tap.h"
 
 #include <assert.h>

@@ -308,37 +308,14 @@ static void check_reset(Response *r)
     ok(r->fields.data == memory, "but the memory");
 }
 
-static bool field_is(const Response *r, const char *name, const char *value)
-{
-    Span got = response_field(r, span_of(name));
-
-    return value ? got.data && span_equal(got, span_of(value)) : !got.data;
-}
-
-static void check_changes(Response *r)
-{
-    response_reset(r);
-    assert(response_set_status(r, "200 All is well", 15) == 0 && add(r, "ETag", "\"a\"") == 0 &&
-           add(r, "X", "") == 0 && add(r, "etag", "b") == 0 && add(r, "Content-Length", "5") == 0);
-    ok(field_is(r, "ETAG", "\"a\"") && field_is(r, "x", "") && field_is(r, "tag", NULL) &&
-       field_is(r, "content-length", NULL) && field_is(r, "ET", NULL));
-    is_int(response_replace_status(r, 304), 0);
-    is_int(r->status, 304);
-    ok(says(&r->fields, "304 Not Modified\r\nETag: \"a\"\r\nX: \r\netag: b\r\n"));
-    response_remove_field(r, SPAN_LITERAL("Etag"));
-    response_remove_field(r, SPAN_LITERAL("None"));
-    is_int(response_replace_status(r, 200), 0);
-    ok(says(&r->fields, "200 OK\r\nX: \r\n"));
-}
-
 static void check_files(Response *r)
 {
     response_reset(r);
     assert(response_set_status(r, "200 OK", 6) == 0);
     is_int(add(r, "X-Sendfile", "/a"), 0);
     is_int(add(r, "X-Accel-Redirect", "/b"), 0);
-    ok(r->file_naming == FILE_NONE && field_is(r, "x-sendfile", "/a") &&
-           field_is(r, "X-Accel-Redirect", "/b"),
+    ok(r->file_naming == FILE_NONE &&
+           says(&r->fields, "200 OK\r\nX-Sendfile: /a\r\nX-Accel-Redirect: /b\r\n"),
        "fields like others");
 
     r->takes_file = true;
@@ -442,7 +419,6 @@ int main(void)
     response_reset(&r);
     check_fields(&r);
     check_reset(&r);
-    check_changes(&r);
     check_files(&r);
     check_hints();
     check_chunk_sizes(&r);
