@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "cli/site.h"
-#include "config/config.h"
+#include "config/staff.h"
 #include "ipc/channel.h"
 #include "ipc/scoreboard.h"
 #include "supervisor/report.h"
@@ -131,7 +131,7 @@ static int load_application(const char *path, const char *site, const Config *co
     if (r == WORKER_PROGRAM_E_NONE)
         return complain(path, error, EXIT_CONFIG);
     if (r == 0)
-        r = scoreboard_new(config->workers_count, config->workers_threads, &scoreboard);
+        r = scoreboard_new(config_staff(config).n_seats, config->workers_threads, &scoreboard);
     if (r == 0)
         r = worker_program_start(program, site, &channel, &pid);
     if (r < 0)

@@ -19,6 +19,7 @@ static const struct {
     {"workers",
      "How many requests run at a time: count × threads. Start with as many processes as the machine has "
      "cores; add threads where requests wait for databases and other servers."},
+    {"reload", "How the new code takes over."},
     {"timeouts",
      "Units: ms, s (without one: seconds), min, h, d; also together, as in 1min 30s. Those of clients cost "
      "the application nothing: it is called when a request is here as a whole (but see request.buffering)."},

@@ -3,7 +3,9 @@
 #include "supervisor/generation.h"
 
 #include "base/log.h"
+#include "config/staff.h"
 #include "supervisor/children.h"
+#include "supervisor/staffing.h"
 #include "supervisor/worker-program.h"
 
 #include <string.h>
@@ -11,6 +13,26 @@
 #define NEVER UINT64_MAX
 
 /* --- who is missing --- */
+
+/* One that ends before it served still has its place: the next try waits for the end, and the pause behind it. */
+static bool is_coming(const Seat *s)
+{
+    return s->state != SEAT_EMPTY && !s->served && !s->dismissed;
+}
+
+static StaffingCount count_staff(const Generation *g)
+{
+    StaffingCount c = {.n_wanted = g->n_wanted, .n_surge = g->config->reload_surge};
+
+    for (unsigned i = 0; i < g->n_seats; i++) {
+        const Seat *s = &g->seats[i];
+
+        c.n_staying += s->state == SEAT_SERVING;
+        c.n_coming += is_coming(s);
+        c.n_going += s->state != SEAT_EMPTY && s->dismissed;
+    }
+    return c;
+}
 
 static unsigned count_loading(const Generation *g)
 {
@@ -21,20 +43,24 @@ static unsigned count_loading(const Generation *g)
     return n;
 }
 
+/* The first seats that are empty, and no others: whoever is missing waits for the pause of the one that failed. */
 static void fill_seats(Generation *g, unsigned n_at_once, usec_t now)
 {
-    unsigned n;
+    StaffingCount staff = count_staff(g);
+    unsigned n_missing = staffing_missing(&staff), n_loading = count_loading(g);
 
     if (g->retired || g->zygote != ZYGOTE_READY)
         return;
-    n = count_loading(g);
-    for (unsigned i = 0; i < g->n_seats && n < n_at_once; i++) {
+    for (unsigned i = 0; i < g->n_seats && n_missing > 0 && n_loading < n_at_once; i++) {
         Seat *s = &g->seats[i];
 
-        if (s->state == SEAT_EMPTY && s->retry_usec <= now) {
-            children_spawn(g, s, now);
-            n++;
-        }
+        if (s->state != SEAT_EMPTY)
+            continue;
+        n_missing--;
+        if (s->retry_usec > now)
+            continue;
+        children_spawn(g, s, now);
+        n_loading++;
     }
 }
 
@@ -202,6 +228,11 @@ GenerationCount generation_count(const Generation *g)
     return c;
 }
 
+bool generation_is_staffed(const Generation *g)
+{
+    return generation_count(g).n_serving >= g->n_wanted;
+}
+
 bool generation_is_gone(const Generation *g)
 {
     return g->zygote == ZYGOTE_GONE && generation_count(g).n_workers == 0;
@@ -229,6 +260,7 @@ bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now)
 
 static int allocate(sd_event *event, unsigned number, Config *config, Generation **ret)
 {
+    ConfigStaff staff = config_staff(config);
     Generation *g = calloc(1, sizeof(*g));
 
     if (!g) {
@@ -243,10 +275,11 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
     g->deadline_usec = g->started_usec + config->timeouts_load;
     g->scan_usec = NEVER;
     *ret = g;
-    g->seats = calloc(config->workers_count, sizeof(*g->seats));
+    g->n_wanted = staff.n_start;
+    g->seats = calloc(staff.n_seats, sizeof(*g->seats));
     if (!g->seats)
         return -ENOMEM;
-    g->n_seats = config->workers_count;
+    g->n_seats = staff.n_seats;
     for (unsigned i = 0; i < g->n_seats; i++)
         seat_init(&g->seats[i], i, g, config->timeouts_load, config->timeouts_graceful);
     return scoreboard_new(g->n_seats, config->workers_threads, &g->scoreboard);

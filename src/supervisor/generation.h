@@ -45,8 +45,9 @@ struct Generation {
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;
     Seat *seats;
-    unsigned n_seats;
-    Generation *next; /* in the supervisor's list */
+    unsigned n_seats;  /* for those that are wanted, and those that come before others go */
+    unsigned n_wanted; /* workers that should serve */
+    Generation *next;  /* in the supervisor's list */
 };
 
 /* Starts the zygote. config belongs to the generation from now on, also after an error. 0, negative errno, or
@@ -88,3 +89,6 @@ typedef struct GenerationCount {
 } GenerationCount;
 
 GenerationCount generation_count(const Generation *g);
+
+/* As many workers serve as should. */
+bool generation_is_staffed(const Generation *g);

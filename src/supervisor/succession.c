@@ -37,7 +37,7 @@ static void append_trouble(const Succession *s, char *to, size_t size)
 {
     if (s->reload_failure)
         (void)snprintf(to, size, "; last reload failed: %s", s->reload_failure);
-    else if (s->current->failure && generation_count(s->current).n_serving < s->current->n_seats)
+    else if (s->current->failure && !generation_is_staffed(s->current))
         (void)snprintf(to, size, "; last failure: %s", s->current->failure);
 }
 
@@ -53,7 +53,7 @@ const char *succession_describe(const Succession *s, char to[static STATUS_TEXT_
         (void)snprintf(to, STATUS_TEXT_MAX, "Loading the application");
     else {
         n = snprintf(to, STATUS_TEXT_MAX, "%u/%u workers, %u busy, %" PRIu64 " requests, generation %u%s",
-                     generation_count(s->current).n_serving, s->current->n_seats, c.n_busy, c.n_requests,
+                     generation_count(s->current).n_serving, s->current->n_wanted, c.n_busy, c.n_requests,
                      s->current->number, s->candidate ? ", loading the next" : "");
         if (n > 0 && n < STATUS_TEXT_MAX)
             append_trouble(s, to + n, (size_t)(STATUS_TEXT_MAX - n));
@@ -148,7 +148,7 @@ static void end_reload(Succession *s, const char *failure, usec_t now)
                  s->current->number, failure);
     else
         log_full(LOG_NOTICE, MESSAGE_RELOADED, NULL, "Generation %u serves, with %u workers",
-                 s->current->number, s->current->n_seats);
+                 s->current->number, s->current->n_wanted);
     if (s->reloading)
         tell_ready(s, now);
     s->reloading = false;
@@ -222,7 +222,7 @@ static void promote_candidate(Succession *s, usec_t now)
     log_init(s->options->site, s->current->config->log_level);
     if (!first)
         return;
-    log_full(LOG_NOTICE, MESSAGE_STARTED, NULL, "Ready: %u workers, %u threads each", s->current->n_seats,
+    log_full(LOG_NOTICE, MESSAGE_STARTED, NULL, "Ready: %u workers, %u threads each", s->current->n_wanted,
              s->current->config->workers_threads);
     tell_ready(s, now);
 }
@@ -237,7 +237,7 @@ static bool judge_candidate(Succession *s, usec_t now)
         return false;
     if (g->failure || g->zygote == ZYGOTE_GONE)
         candidate_failed(s, now);
-    else if (generation_count(g).n_serving >= (s->started ? 1 : g->n_seats))
+    else if (s->started ? generation_count(g).n_serving > 0 : generation_is_staffed(g))
         promote_candidate(s, now);
     else
         return false;
@@ -256,7 +256,7 @@ static bool replace_retired(Succession *s, usec_t now)
 
     if (!s->current || !s->retired)
         return false;
-    all = generation_count(s->current).n_serving == s->current->n_seats;
+    all = generation_is_staffed(s->current);
     for (Generation *g = s->retired; g; g = g->next)
         for (unsigned i = 0; i < g->n_seats; i++)
             if (is_serving(g, i) && (all || is_serving(s->current, i))) {
@@ -270,7 +270,7 @@ static bool replace_retired(Succession *s, usec_t now)
  * alone. */
 static usec_t rolled_at(const Succession *s)
 {
-    usec_t at = generation_count(s->current).n_serving == s->current->n_seats ? 0 : NEVER;
+    usec_t at = generation_is_staffed(s->current) ? 0 : NEVER;
 
     for (const Generation *g = s->retired; g; g = g->next) {
         usec_t quiet = generation_quiet_at(g);

@@ -8,7 +8,7 @@
 #include "base/message-ids.h"
 #include "base/sandbox.h"
 #include "base/title.h"
-#include "config/config.h"
+#include "config/staff.h"
 #include "ipc/channel.h"
 #include "ipc/scoreboard.h"
 #include "worker/worker.h"
@@ -75,7 +75,7 @@ static int zygote_take_hello(Zygote *z, Message *m)
     r = zygote_read_config(z, m->fds[HELLO_CONFIG]);
     if (r < 0)
         return r;
-    r = scoreboard_map(m->fds[HELLO_SCOREBOARD], z->config->workers_count, z->config->workers_threads,
+    r = scoreboard_map(m->fds[HELLO_SCOREBOARD], config_staff(z->config).n_seats, z->config->workers_threads,
                        &z->scoreboard);
     if (r < 0)
         return r;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* How many workers a generation has: what the keys of the configuration mean together. Every process that maps the
+ * scoreboard counts its seats by this. */
+#pragma once
+
+#include "config/config.h"
+
+typedef struct ConfigStaff {
+    unsigned n_start; /* that serve at first */
+    unsigned n_seats; /* for those that serve, and for those that are to replace others before these go */
+} ConfigStaff;
+
+ConfigStaff config_staff(const Config *c);

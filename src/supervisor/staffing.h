@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Whom a generation needs: decisions from numbers and times alone. Knows no process, reads no clock. */
+#pragma once
+
+/* The workers of a generation, each in one of the counts at most. */
+typedef struct StaffingCount {
+    unsigned n_wanted;  /* that should serve */
+    unsigned n_surge;   /* that may run beyond those while some are replaced */
+    unsigned n_staying; /* serve, and are to go on */
+    unsigned n_leaving; /* serve until others do in their place */
+    unsigned n_coming;  /* were asked for, and have not served yet */
+    unsigned n_going;   /* were told to go, and are not gone */
+} StaffingCount;
+
+/* How many are to be spawned. */
+unsigned staffing_missing(const StaffingCount *c);
+
+/* How many of those that serve are to be told to go; the leaving ones first. */
+unsigned staffing_surplus(const StaffingCount *c);
