@@ -10,6 +10,7 @@
  *   worker → supervisor   READY | FAILED (text)
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
  *   worker → supervisor   DRAIN (does not accept any more)
+ *   worker → supervisor   REPLACE (has answered its number of requests, and serves on until DRAIN)
  *
  * End of file means that the other end is gone. */
 #pragma once
@@ -26,7 +27,8 @@ typedef enum MessageType {
     MESSAGE_GO,
     MESSAGE_READY,
     MESSAGE_DRAIN,
-    MESSAGE_TYPE_LAST_ = MESSAGE_DRAIN,
+    MESSAGE_REPLACE,
+    MESSAGE_TYPE_LAST_ = MESSAGE_REPLACE,
 } MessageType;
 
 #define MESSAGE_TEXT_MAX 8192

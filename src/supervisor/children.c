@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "supervisor/recycling.h"
 #include "supervisor/worker-program.h"
 
 #include <stdio.h>
@@ -64,8 +65,10 @@ static void read_worker(Generation *g, Seat *s, usec_t now)
             return;
         }
         message_close_fds(&m);
-        if (m.type == MESSAGE_READY)
-            seat_on_event(s, SEAT_ON_READY, now);
+        if (m.type == MESSAGE_READY && seat_on_event(s, SEAT_ON_READY, now) != SEAT_IGNORE)
+            recycling_begin(g, s, now);
+        else if (m.type == MESSAGE_REPLACE && s->state == SEAT_SERVING && !s->is_leaving)
+            recycling_mark(g, s, "it has answered workers.max_requests");
         else if (m.type == MESSAGE_FAILED) {
             worker_failed(g, s, m.text);
             seat_on_event(s, SEAT_ON_FAILED, now);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/staff.h"
 #include "supervisor/children.h"
+#include "supervisor/recycling.h"
 #include "supervisor/staffing.h"
 #include "supervisor/worker-program.h"
 
@@ -27,7 +28,8 @@ static StaffingCount count_staff(const Generation *g)
     for (unsigned i = 0; i < g->n_seats; i++) {
         const Seat *s = &g->seats[i];
 
-        c.n_staying += s->state == SEAT_SERVING;
+        c.n_staying += s->state == SEAT_SERVING && !s->is_leaving;
+        c.n_leaving += s->state == SEAT_SERVING && s->is_leaving;
         c.n_coming += is_coming(s);
         c.n_going += s->state != SEAT_EMPTY && s->dismissed;
     }
@@ -62,6 +64,32 @@ static void fill_seats(Generation *g, unsigned n_at_once, usec_t now)
         children_spawn(g, s, now);
         n_loading++;
     }
+}
+
+/* One of those that serve: who is leaving, else the last. */
+static Seat *most_dispensable(const Generation *g)
+{
+    Seat *last = NULL;
+
+    for (unsigned i = 0; i < g->n_seats; i++) {
+        Seat *s = &g->seats[i];
+
+        if (s->state == SEAT_SERVING && s->is_leaving)
+            return s;
+        if (s->state == SEAT_SERVING)
+            last = s;
+    }
+    return last;
+}
+
+static void let_go(Generation *g, usec_t now)
+{
+    StaffingCount staff = count_staff(g);
+
+    if (g->retired)
+        return;
+    for (unsigned n = staffing_surplus(&staff); n > 0; n--)
+        generation_drain(g, most_dispensable(g)->number, now);
 }
 
 /* --- time limits --- */
@@ -156,14 +184,19 @@ static usec_t next_due(const Generation *g, usec_t now)
 
 usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
 {
+    usec_t next, due;
+
     if (g->deadline_usec > 0 && g->deadline_usec <= now)
         zygote_stuck(g, now);
     for (unsigned i = 0; i < g->n_seats; i++)
         if (g->seats[i].deadline_usec > 0 && g->seats[i].deadline_usec <= now)
             seat_stuck(g, &g->seats[i], now);
     scan_requests(g, now);
+    next = recycling_advance(g, now);
+    let_go(g, now);
     fill_seats(g, n_at_once, now);
-    return next_due(g, now);
+    due = next_due(g, now);
+    return MIN(next, due);
 }
 
 /* --- from the outside --- */

@@ -38,6 +38,7 @@ struct Generation {
     sd_event_source *source;
     usec_t started_usec;
     usec_t deadline_usec;  /* of the zygote's state; 0: none */
+    usec_t measure_usec;   /* when the workers' memory is to be looked at again */
     usec_t scan_usec;      /* when requests are to be looked at again */
     bool zygote_explained; /* a record says why the zygote goes, or it was told to */
     bool retired;          /* spawns no worker any more */

@@ -150,6 +150,14 @@ void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doi
     buffer_deinit(&requests);
 }
 
+void report_replacing(const ReportSubject *who, const char *why)
+{
+    char subject[SUBJECT_MAX];
+    Fields f;
+
+    log_full(LOG_INFO, NULL, fields(&f, who), "%s is to be replaced: %s", describe(who, subject), why);
+}
+
 char *report_last_line(const char *text)
 {
     const char *end = text + strlen(text), *start;

@@ -34,5 +34,8 @@ void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot
 void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doing, const char *key,
                   usec_t limit_usec, usec_t now);
 
+/* A worker that serves on until another does in its place. */
+void report_replacing(const ReportSubject *who, const char *why);
+
 /* The last line that is not empty, where Python names the exception. The caller frees it. NULL: no memory. */
 char *report_last_line(const char *text);

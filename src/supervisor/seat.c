@@ -120,13 +120,25 @@ usec_t seat_backoff_next(usec_t backoff_usec, usec_t lived_usec)
     return MIN(backoff_usec * 2, BACKOFF_LAST_USEC);
 }
 
+/* The pause before the next worker: none after one that served until it was told to go, nor after the first that died
+ * young while it served. */
+static void back_off(Seat *s, usec_t now)
+{
+    bool was_well = (s->served && s->dismissed) || now - s->spawned_usec >= HEALTHY_USEC;
+    bool is_first = s->served && !s->is_suspect;
+
+    s->backoff_usec = was_well || is_first ? 0 : seat_backoff_next(s->backoff_usec, 0);
+    s->is_suspect = !was_well;
+    s->retry_usec = now + s->backoff_usec;
+}
+
 static void clear(Seat *s, usec_t now)
 {
     seat_deinit(s);
+    back_off(s, now);
     s->pid = 0;
-    s->served = s->dismissed = s->quiet = s->explained = false;
-    s->backoff_usec = seat_backoff_next(s->backoff_usec, now - s->spawned_usec);
-    s->retry_usec = now + s->backoff_usec;
+    s->expires_usec = 0;
+    s->served = s->dismissed = s->quiet = s->explained = s->is_leaving = false;
 }
 
 /* A failure to send means that the worker is going: its exit is the next event. The same holds for ESRCH. */

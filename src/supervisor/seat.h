@@ -80,10 +80,13 @@ typedef struct Seat {
     usec_t retry_usec;    /* EMPTY: no SPAWN before this time */
     usec_t backoff_usec;
     usec_t dismissed_usec;
-    bool served;    /* it was READY */
-    bool dismissed; /* it was told to go */
-    bool quiet;     /* it accepts no connection any more, and has said so */
-    bool explained; /* a record says why it goes */
+    usec_t expires_usec; /* SERVING: the end of its life; 0: none is set */
+    bool served;         /* it was READY */
+    bool dismissed;      /* it was told to go */
+    bool quiet;          /* it accepts no connection any more, and has said so */
+    bool explained;      /* a record says why it goes */
+    bool is_leaving;     /* is told to go as soon as another serves in its place */
+    bool is_suspect;     /* the one before died young, and was replaced at once */
 } Seat;
 
 void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t graceful_usec);

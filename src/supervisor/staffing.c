@@ -21,3 +21,8 @@ unsigned staffing_surplus(const StaffingCount *c)
 
     return serving - MIN(serving, c->n_wanted);
 }
+
+usec_t staffing_lifetime(usec_t lifetime_usec, uint32_t random)
+{
+    return lifetime_usec - (usec_t)((double)lifetime_usec / 10 * random / UINT32_MAX);
+}

@@ -2,6 +2,8 @@
 /* Whom a generation needs: decisions from numbers and times alone. Knows no process, reads no clock. */
 #pragma once
 
+#include "base/parse.h"
+
 /* The workers of a generation, each in one of the counts at most. */
 typedef struct StaffingCount {
     unsigned n_wanted;  /* that should serve */
@@ -17,3 +19,7 @@ unsigned staffing_missing(const StaffingCount *c);
 
 /* How many of those that serve are to be told to go; the leaving ones first. */
 unsigned staffing_surplus(const StaffingCount *c);
+
+/* How long a worker is to live: lifetime_usec less up to a tenth, so that those who began together do not end together.
+ * random: evenly distributed. */
+usec_t staffing_lifetime(usec_t lifetime_usec, uint32_t random);

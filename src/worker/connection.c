@@ -185,6 +185,8 @@ void connection_on_response(Loop *l, Connection *c)
 
     record_error(c);
     atomic_fetch_add_explicit(&l->seat->requests, 1, memory_order_relaxed);
+    if (--l->n_until_replaced == 0)
+        loop_ask_for_replacement(l);
     if (x->refused_status > 0 && !x->is_cut) {
         connection_refuse(l, c, x->refused_status, x->refused_reason);
         return;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 
 #define EVENTS_PER_TURN 256
 #define UNSENT_MAX_USEC 500
@@ -67,11 +68,22 @@ static int loop_open(Loop *l, const LoopOptions *o, char **ret_error)
     r = loop_watch(l, l->wake_fd, EPOLLIN, &l->wake_source);
     if (r < 0)
         return r;
-    r = loop_watch(l, l->channel, EPOLLIN, &l->channel_source);
+    r = loop_watch(l, l->channel.fd, EPOLLIN, &l->channel_source);
     if (r < 0)
         return r;
 
     return accept_open(l, o->listeners, o->n_listeners, ret_error);
+}
+
+/* The last response before the worker asks for its successor: drawn, so that siblings do not do so together. */
+static uint64_t loop_draw_requests(const Config *c)
+{
+    uint32_t random = 0;
+
+    if (c->workers_max_requests == 0)
+        return UINT64_MAX;
+    (void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
+    return c->workers_max_requests + random % ((uint64_t)c->workers_max_requests_jitter + 1);
 }
 
 static int loop_configure(Loop *l, const Config *c, char **ret_error)
@@ -130,6 +142,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->seat = o->seat;
     l->file_roots = o->file_roots;
     l->n_slots = o->config->workers_threads;
+    l->n_until_replaced = loop_draw_requests(o->config);
     l->now = clock_now_usec();
     exchange_pool_init(&l->exchanges, o->config, o->directory);
 
@@ -177,7 +190,7 @@ static void loop_on_channel(Loop *l)
 
     if (!m)
         return;
-    r = channel_receive(l->channel, m);
+    r = channel_receive(l->channel.fd, m);
     if (r == -EAGAIN)
         return;
     if (r == 0)
@@ -186,11 +199,11 @@ static void loop_on_channel(Loop *l)
         return;
     loop_drain(l);
     if (r != 0) { /* the supervisor is gone: nothing else will come from there */
-        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel, NULL);
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel.fd, NULL);
         return;
     }
-    m->n_fds = 0;
-    (void)channel_send(l->channel, m); /* from here on no connection comes to this worker */
+    (void)channel_end_say(&l->channel, MESSAGE_DRAIN,
+                          ""); /* from here on no connection comes to this worker */
 }
 
 static void loop_on_wake_up(Loop *l)
@@ -379,6 +392,11 @@ void loop_flush(Loop *l)
 }
 
 /* --- the end --- */
+
+void loop_ask_for_replacement(Loop *l)
+{
+    (void)channel_end_say(&l->channel, MESSAGE_REPLACE, "");
+}
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would
  * lose that. */

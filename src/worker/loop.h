@@ -10,6 +10,7 @@
 #include "http/limits.h"
 #include "ipc/scoreboard.h"
 #include "worker/access-log.h"
+#include "worker/channel-end.h"
 #include "worker/clients.h"
 #include "worker/exchange.h"
 #include "worker/file-roots.h"
@@ -67,8 +68,8 @@ typedef struct LoopOptions {
     const char *directory; /* of temporary files */
     int *listeners;        /* borrowed descriptors */
     size_t n_listeners;
-    int doorbell; /* borrowed: an eventfd of all workers, or -EBADF */
-    int channel;  /* borrowed: DRAIN and end of file */
+    int doorbell;       /* borrowed: an eventfd of all workers, or -EBADF */
+    ChannelEnd channel; /* DRAIN and end of file */
     ScoreboardSeat *seat;
     const FileRoots *file_roots; /* borrowed */
 } LoopOptions;
@@ -78,7 +79,7 @@ typedef struct Loop {
     HttpLimits limits;
     int epoll_fd;
     Source channel_source;
-    int channel;
+    ChannelEnd channel;
     Source wake_source;
     int wake_fd; /* eventfd: another thread has something for the driver */
     ScoreboardSeat *seat;
@@ -110,6 +111,7 @@ typedef struct Loop {
     const FileRoots *file_roots;
 
     size_t n_connections;
+    uint64_t n_until_replaced;             /* responses */
     size_t n_checked_out;                  /* connections in the application */
     size_t n_slots;                        /* applications that may run at a time */
     ConnectionQueue ready;                 /* requests for the application */
@@ -159,6 +161,9 @@ void loop_wake_up(Loop *l);
 
 /* Accept no more; finish what is under way, for timeouts.graceful at most. */
 void loop_drain(Loop *l);
+
+/* It has served enough. */
+void loop_ask_for_replacement(Loop *l);
 
 /* Drained, and nothing is under way. */
 bool loop_is_finished(const Loop *l);

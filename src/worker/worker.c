@@ -20,20 +20,18 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+static ChannelEnd worker_channel(const WorkerOptions *o)
+{
+    return (ChannelEnd){.fd = o->channel, .generation = o->generation, .seat = o->seat};
+}
+
 static int worker_say(const WorkerOptions *o, MessageType type, const char *text)
 {
-    _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    const ChannelEnd channel = worker_channel(o);
     struct pollfd p = {.fd = o->channel, .events = POLLOUT};
     int r;
 
-    if (!m)
-        return -ENOMEM;
-    m->type = type;
-    m->generation = o->generation;
-    m->seat = o->seat;
-    m->pid = getpid();
-    snprintf(m->text, sizeof m->text, "%s", text);
-    while ((r = channel_send(o->channel, m)) == -EAGAIN)
+    while ((r = channel_end_say(&channel, type, text)) == -EAGAIN)
         poll(&p, 1, -1);
     return r;
 }
@@ -136,7 +134,7 @@ static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
             .listeners = o->listeners,
             .n_listeners = o->n_listeners,
             .doorbell = o->doorbell,
-            .channel = o->channel,
+            .channel = worker_channel(o),
             .seat = &o->scoreboard->seats[o->seat],
             .file_roots = o->file_roots,
         },

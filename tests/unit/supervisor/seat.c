@@ -129,10 +129,36 @@ static void test_stuck_worker(void)
     is_int(s.state, SEAT_EMPTY);
     is_int(s.pid, 0);
     is_int(s.channel, -EBADF);
-    is_int(s.retry_usec, 5000 + 100 * USEC_PER_MSEC);
+    is_int(s.retry_usec, 5000);
     ok(!s.served && !s.dismissed);
     is_int(received(peer), 0);
     close(peer);
+}
+
+/* Ends a worker, and returns the pause behind it. */
+static usec_t pause_after(Seat *s, bool serves, bool is_told, usec_t lived_usec)
+{
+    s->spawned_usec = 1000;
+    s->state = serves ? SEAT_SERVING : SEAT_STARTING;
+    s->served = serves;
+    s->dismissed = is_told;
+    seat_on_event(s, SEAT_ON_EXIT, 1000 + lived_usec);
+    return s->retry_usec - (1000 + lived_usec);
+}
+
+static void test_pauses(void)
+{
+    Seat s;
+
+    seat_init(&s, 0, NULL, USEC_PER_SEC, USEC_PER_SEC);
+    is_int(pause_after(&s, true, true, 5000), 0);
+    is_int(pause_after(&s, true, true, 5000), 0);
+    is_int(pause_after(&s, true, false, 5000), 0);
+    is_int(pause_after(&s, true, false, 5000), 100 * USEC_PER_MSEC);
+    is_int(pause_after(&s, false, false, 5000), 200 * USEC_PER_MSEC);
+    is_int(pause_after(&s, true, false, 5000), 400 * USEC_PER_MSEC);
+    is_int(pause_after(&s, true, false, 20 * USEC_PER_SEC), 0);
+    is_int(pause_after(&s, false, false, 5000), 100 * USEC_PER_MSEC);
 }
 
 static void test_pid_told_late(void)
@@ -164,6 +190,7 @@ int main(void)
     test_limits();
     test_backoff();
     test_stuck_worker();
+    test_pauses();
     test_pid_told_late();
     return tap_done();
 }

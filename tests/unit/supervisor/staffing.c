@@ -33,8 +33,17 @@ static void test_balance(void)
     }
 }
 
+static void test_lifetime(void)
+{
+    is_int(staffing_lifetime(1000, 0), 1000);
+    is_int(staffing_lifetime(1000, UINT32_MAX), 900);
+    is_int(staffing_lifetime(1000, UINT32_MAX / 2), 951);
+    is_int(staffing_lifetime(0, 12345), 0);
+}
+
 int main(void)
 {
+    test_lifetime();
     test_balance();
     return tap_done();
 }

@@ -139,7 +139,7 @@ static void rig_start(Rig *g, unsigned n_threads)
                                    .listeners = &g->listener,
                                    .n_listeners = 1,
                                    .doorbell = -EBADF,
-                                   .channel = g->channel[1],
+                                   .channel = {.fd = g->channel[1]},
                                    .seat = &g->scoreboard->seats[0]},
                     &g->loop, &error),
            0);

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""How many workers serve, and who takes whose place: replacement without a gap. TEST_RECYCLES: how often (12)."""
+import os
+import re
+import threading
+
+import pytest
+
+from harness import poll
+from supervision import APP, in_background, release, text, wait_for_file, workers
+
+RECYCLES = int(os.environ.get("TEST_RECYCLES", "12"))
+
+
+class Load:
+    """Threads that send one request after the other, until they are told to stop or one fails."""
+
+    def __init__(self, server, n_threads=8, closes=False):
+        self.server = server
+        self.closes = closes
+        self.is_over = False
+        self.n_answered = 0
+        self.failures = []
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n_threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join()
+
+    def run(self):
+        try:
+            while not self.is_over:
+                self.run_connection()
+        except (AssertionError, OSError) as error:
+            self.failures.append(error)
+
+    def run_connection(self):
+        fields = ("Connection: close",) if self.closes else ()
+        with self.server.connect() as connection:
+            while not self.is_over:
+                response = connection.request("GET", "/", *fields)
+                assert response.status == 200, response
+                self.n_answered += 1
+                if response.closes:
+                    return
+
+
+def replaced(server, why):
+    return len(re.findall(rf"is to be replaced: .*{why}", server.log()))
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_max_requests_under_load(start_server, closes):
+    server = start_server(
+        APP,
+        {"workers_count": 2, "workers_preload": "yes", "workers_max_requests": 40, "workers_max_requests_jitter": 20},
+    )
+    with Load(server, closes=closes) as load:
+        poll(lambda: load.failures or replaced(server, "max_requests") >= RECYCLES, "workers to be replaced")
+    assert not load.failures, server.log()
+    assert load.n_answered >= RECYCLES * 20
+    poll(lambda: len(workers(server)) == 2)
+    assert "died" not in server.log() and "was killed" not in server.log()
+
+
+def test_replacement_is_ready_first(start_server):
+    server = start_server(APP, {"workers_max_requests": 1})
+    first = text(server, "/pid")
+    (server.directory / "source_app.py").write_text("raise ValueError('broken')\n")
+    server.wait_for_log("does not start: .*")
+    assert text(server, "/pid") == first
+    (server.directory / "source_app.py").write_text(APP)
+    poll(lambda: text(server, "/pid") != first, "another worker")
+
+
+def test_request_that_runs_when_its_worker_is_replaced(start_server):
+    server = start_server(APP, {"workers_max_requests": 1, "workers_threads": 2})
+    thread, result = in_background(text, server, "/wait")
+    wait_for_file(server, "waiting")
+    first = text(server, "/pid")
+    poll(lambda: text(server, "/pid") != first, "another worker")
+    release(server, "waiting")
+    thread.join()
+    assert result["value"] == "one"
+
+
+def test_max_memory(start_server):
+    server = start_server(
+        "kept = []\n"
+        + APP.replace('path = environ["PATH_INFO"]', 'path = environ["PATH_INFO"]; kept.append(b"x" * 40000000)'),
+        {"workers_max_memory": "100M"},
+    )
+    first = text(server, "/pid")
+    assert text(server, "/pid") == first
+    assert text(server, "/pid") == first
+    server.wait_for_log(r"larger than workers.max_memory")
+    poll(lambda: first not in map(str, workers(server)), "the large worker to go")
+
+
+def test_max_lifetime(start_server):
+    server = start_server(APP, {"workers_count": 2, "workers_preload": "yes", "workers_max_lifetime": "500ms"})
+    with Load(server, n_threads=2) as load:
+        poll(lambda: load.failures or replaced(server, "max_lifetime") >= 6, "workers to be replaced")
+    assert not load.failures, server.log()
