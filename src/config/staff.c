@@ -2,7 +2,21 @@
 /* How many workers a generation has. */
 #include "config/staff.h"
 
+#include "base/cleanup.h"
+
 ConfigStaff config_staff(const Config *c)
 {
-    return (ConfigStaff){.n_start = c->workers_count, .n_seats = c->workers_count + c->reload_surge};
+    unsigned count = c->workers_count, min = c->workers_min, max = c->workers_max;
+
+    if (max == 0)
+        max = count > min ? count : min;
+    if (min == 0)
+        min = MIN(count, max);
+    count = MIN(count, max);
+    return (ConfigStaff){
+        .n_min = min,
+        .n_max = max,
+        .n_start = count > min ? count : min,
+        .n_seats = max + c->reload_surge,
+    };
 }

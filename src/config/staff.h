@@ -6,6 +6,8 @@
 #include "config/config.h"
 
 typedef struct ConfigStaff {
+    unsigned n_min;
+    unsigned n_max;   /* more than n_min: the site is elastic */
     unsigned n_start; /* that serve at first */
     unsigned n_seats; /* for those that serve, and for those that are to replace others before these go */
 } ConfigStaff;

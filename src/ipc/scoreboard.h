@@ -22,6 +22,8 @@ typedef struct ScoreboardSlot {
 /* One seat: a worker and its successors. */
 typedef struct ScoreboardSeat {
     _Alignas(64) _Atomic uint64_t requests;
+    _Atomic uint64_t
+        waiting_usec; /* CLOCK_MONOTONIC since when a request has waited for a free thread; 0: none does */
     _Atomic uint32_t connections;
 } ScoreboardSeat;
 

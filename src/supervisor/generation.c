@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/staff.h"
 #include "supervisor/children.h"
+#include "supervisor/elastic.h"
 #include "supervisor/recycling.h"
 #include "supervisor/staffing.h"
 #include "supervisor/worker-program.h"
@@ -193,6 +194,8 @@ usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
             seat_stuck(g, &g->seats[i], now);
     scan_requests(g, now);
     next = recycling_advance(g, now);
+    due = elastic_advance(g, now);
+    next = MIN(next, due);
     let_go(g, now);
     fill_seats(g, n_at_once, now);
     due = next_due(g, now);
@@ -308,7 +311,7 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
     g->deadline_usec = g->started_usec + config->timeouts_load;
     g->scan_usec = NEVER;
     *ret = g;
-    g->n_wanted = staff.n_start;
+    elastic_init(g);
     g->seats = calloc(staff.n_seats, sizeof(*g->seats));
     if (!g->seats)
         return -ENOMEM;
@@ -327,6 +330,7 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
 
     if (r < 0)
         return r;
+    g->sockets = sockets;
     r = worker_program_find(config->app_virtualenv, &path, ret_error);
     if (r != 0)
         return r;

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "ipc/scoreboard.h"
 #include "supervisor/seat.h"
+#include "supervisor/sizing.h"
 #include "supervisor/sockets.h"
 
 #include <signal.h>
@@ -48,7 +49,10 @@ struct Generation {
     Seat *seats;
     unsigned n_seats;  /* for those that are wanted, and those that come before others go */
     unsigned n_wanted; /* workers that should serve */
-    Generation *next;  /* in the supervisor's list */
+    Sizing sizing;
+    usec_t sample_usec;     /* when sizing is to be asked again */
+    const Sockets *sockets; /* borrowed */
+    Generation *next;       /* in the supervisor's list */
 };
 
 /* Starts the zygote. config belongs to the generation from now on, also after an error. 0, negative errno, or
@@ -63,6 +67,12 @@ DEFINE_CLEANUP(Generation, generation)
 /* Does what is due: respawns, at most n_at_once loading at a time, and all time limits. Returns when it wants
  * to be called again, at the latest. */
 usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now);
+
+/* More or fewer workers, as far as there may be; says so in the log. */
+void generation_resize(Generation *g, int by, usec_t now);
+
+/* An elastic generation begins with the size that the one before has grown to. */
+void generation_succeed(Generation *g, const Generation *before);
 
 /* Whether the process was one of the generation's. */
 bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);

@@ -12,12 +12,24 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+bool sockets_are_waited_for(const Sockets *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct pollfd p = {.fd = s->items[i].fd, .events = POLLIN};
+
+        if (poll(&p, 1, 0) > 0)
+            return true;
+    }
+    return false;
+}
 
 void sockets_close(Sockets *s)
 {

@@ -32,5 +32,8 @@ int sockets_take_passed(Sockets *ret, char **ret_error);
  * error. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
 int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets *ret, char **ret_error);
 
+/* Whether a connection waits to be accepted. */
+bool sockets_are_waited_for(const Sockets *s);
+
 /* Closes all, and removes the Unix sockets that were made here. Safe to repeat. */
 void sockets_close(Sockets *s);

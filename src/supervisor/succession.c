@@ -131,6 +131,8 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
     int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, &s->candidate,
                            ret_error);
 
+    if (r == 0 && s->current)
+        generation_succeed(s->candidate, s->current);
     if (r == 0)
         status_expect_work(&s->status, limit, now);
     if (r == WORKER_PROGRAM_E_NONE)
@@ -361,6 +363,12 @@ usec_t succession_advance(Succession *s, usec_t now)
 }
 
 /* --- from the outside --- */
+
+void succession_resize(Succession *s, int by, usec_t now)
+{
+    if (s->current)
+        generation_resize(s->current, by, now);
+}
 
 void succession_kill(Succession *s, usec_t now)
 {

@@ -50,6 +50,9 @@ usec_t succession_advance(Succession *s, usec_t now);
 /* Whether the process was one of ours. */
 bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now);
 
+/* SIGTTIN, SIGTTOU: so many workers more, or fewer. */
+void succession_resize(Succession *s, int by, usec_t now);
+
 void succession_stop(Succession *s, usec_t now);
 
 /* After succession_stop(): no more waiting. */

@@ -83,6 +83,15 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
     return 0;
 }
 
+static int on_resize(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+    Supervisor *s = userdata;
+
+    (void)source;
+    succession_resize(&s->succession, info->ssi_signo == SIGTTIN ? 1 : -1, clock_now_usec());
+    return 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void)source, (void)usec, (void)userdata;
@@ -97,7 +106,7 @@ static int add_signal(Supervisor *s, int number, sd_event_signal_handler_t handl
 
 static int block_signals(void)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD};
     sigset_t set;
 
     sigemptyset(&set);
@@ -113,7 +122,8 @@ static int add_events(Supervisor *s)
         int number;
         sd_event_signal_handler_t handler;
     } signals[] = {
-        {SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGQUIT, on_stop}, {SIGHUP, on_reload}, {SIGCHLD, on_child},
+        {SIGTERM, on_stop},   {SIGINT, on_stop},    {SIGQUIT, on_stop},  {SIGHUP, on_reload},
+        {SIGTTIN, on_resize}, {SIGTTOU, on_resize}, {SIGCHLD, on_child},
     };
     int r = sd_event_new(&s->event);
 

@@ -274,8 +274,7 @@ void accept_connections(Loop *l)
 /* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings. */
 int accept_update(Loop *l)
 {
-    bool has_siblings = l->config->workers_count > 1;
-    bool is_saturated = l->n_checked_out >= l->n_slots && (has_siblings || l->ready.n > 0);
+    bool is_saturated = l->n_checked_out >= l->n_slots && (l->has_siblings || l->ready.n > 0);
 
     bool accepts;
 

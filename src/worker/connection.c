@@ -246,6 +246,7 @@ void connection_on_request(Loop *l, Connection *c)
         return;
     }
     c->state = CONNECTION_READY;
+    c->exchange->ready_usec = l->now;
     connection_queue_push(&l->ready, c);
 }
 

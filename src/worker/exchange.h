@@ -34,6 +34,7 @@ typedef struct Exchange {
     unsigned status;        /* of the response, once there is one */
     usec_t started_usec;    /* first octet of the request */
     usec_t body_since_usec; /* the head was complete */
+    usec_t ready_usec;      /* the request was complete */
     usec_t called_usec;     /* the application was called */
     char date[DATE_SIZE];   /* for the response: the runner must not read the loop's */
     char *error;            /* the application's, for the log; owned */

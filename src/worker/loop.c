@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "config/staff.h"
 #include "ipc/channel.h"
 #include "worker/accept.h"
 #include "worker/connection.h"
@@ -142,6 +143,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->seat = o->seat;
     l->file_roots = o->file_roots;
     l->n_slots = o->config->workers_threads;
+    l->has_siblings = config_staff(o->config).n_max > 1;
     l->n_until_replaced = loop_draw_requests(o->config);
     l->now = clock_now_usec();
     exchange_pool_init(&l->exchanges, o->config, o->directory);
@@ -315,6 +317,8 @@ int loop_turn(Loop *l, bool may_block)
         return r;
     accept_connections(l);
     may_block = may_block && !loop_has_work(l);
+    atomic_store_explicit(&l->seat->waiting_usec, l->ready.first ? l->ready.first->exchange->ready_usec : 0,
+                          memory_order_relaxed);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
         return -errno;

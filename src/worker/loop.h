@@ -111,9 +111,10 @@ typedef struct Loop {
     const FileRoots *file_roots;
 
     size_t n_connections;
-    uint64_t n_until_replaced;             /* responses */
-    size_t n_checked_out;                  /* connections in the application */
-    size_t n_slots;                        /* applications that may run at a time */
+    uint64_t n_until_replaced; /* responses */
+    size_t n_checked_out;      /* connections in the application */
+    size_t n_slots;            /* applications that may run at a time */
+    bool has_siblings;
     ConnectionQueue ready;                 /* requests for the application */
     struct Connection *unsent[UNSENT_MAX]; /* have answers that were computed, not yet sent */
     size_t n_unsent;

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "config/staff.h"
 #include "ipc/channel.h"
 #include "worker/crew.h"
 #include "worker/loop.h"
@@ -110,7 +111,7 @@ static int worker_load(const WorkerOptions *o, WsgiApp **app, int errors_fd, cha
 {
     const WsgiAppOptions options = {
         .multithread = o->config->workers_threads > 1,
-        .multiprocess = o->config->workers_count > 1,
+        .multiprocess = config_staff(o->config).n_max > 1,
         .errors_fd = errors_fd,
     };
 

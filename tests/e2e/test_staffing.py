@@ -2,12 +2,13 @@
 """How many workers serve, and who takes whose place: replacement without a gap. TEST_RECYCLES: how often (12)."""
 import os
 import re
+import signal
 import threading
 
 import pytest
 
 from harness import poll
-from supervision import APP, in_background, release, text, wait_for_file, workers
+from supervision import APP, in_background, notified, release, reload, text, wait_for_file, workers
 
 RECYCLES = int(os.environ.get("TEST_RECYCLES", "12"))
 
@@ -108,3 +109,76 @@ def test_max_lifetime(start_server):
     with Load(server, n_threads=2) as load:
         poll(lambda: load.failures or replaced(server, "max_lifetime") >= 6, "workers to be replaced")
     assert not load.failures, server.log()
+
+
+# Each request waits until the test removes the file of that name.
+BLOCKING = """
+import os, time
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"][1:]
+    if name:
+        open(name, "w").close()
+        while os.path.exists(name):
+            time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"done"]
+"""
+
+
+def test_elastic_site_grows_and_shrinks(start_server):
+    server = start_server(
+        BLOCKING,
+        {
+            "workers_min": 1,
+            "workers_max": 3,
+            "workers_count": 1,
+            "workers_grow_after": "50ms",
+            "workers_shrink_after": "1s",
+        },
+    )
+    names = ["a", "b", "c", "d"]
+    threads = [in_background(text, server, f"/{name}") for name in names]
+    server.wait_for_log("3 workers from now on, and not 2: requests have waited")
+    poll(lambda: sum((server.directory / name).exists() for name in names) == 3, "three requests to run")
+    while names:
+        name = poll(lambda: [name for name in names if (server.directory / name).exists()])[0]
+        release(server, name)
+        names.remove(name)
+    for thread, result in threads:
+        thread.join()
+        assert result["value"] == "done"
+    poll(lambda: len(workers(server)) == 1, "two workers to go")
+    assert "4 workers" not in server.log() and "0 workers" not in server.log()
+
+
+def test_size_survives_a_reload(start_server):
+    server = start_server(
+        BLOCKING, {"workers_min": 1, "workers_max": 2, "workers_count": 1, "workers_grow_after": "50ms"}
+    )
+    threads = [in_background(text, server, f"/{name}") for name in "ab"]
+    wait_for_file(server, "a")
+    wait_for_file(server, "b")
+    release(server, "a")
+    release(server, "b")
+    for thread, result in threads:
+        thread.join()
+    reload(server)
+    assert text(server) == "done"
+    server.wait_for_log("Generation 2 serves, with 2 workers")
+
+
+def test_size_by_signals(start_server):
+    server = start_server(APP, {"workers_count": 2, "workers_max": 3})
+    with Load(server) as load:
+        server.signal(signal.SIGTTIN)
+        notified(server, "^STATUS=3/3 workers")
+        server.signal(signal.SIGTTIN)
+        server.wait_for_log("3 workers, as before: workers.max allows no more")
+        for n in (2, 1):
+            server.signal(signal.SIGTTOU)
+            server.wait_for_log(f"{n} workers from now on, and not {n + 1}: SIGTTOU")
+        poll(lambda: len(workers(server)) == 1, "two workers to go")
+        server.signal(signal.SIGTTOU)
+        server.wait_for_log("1 workers, as before: there is only one")
+    assert not load.failures
