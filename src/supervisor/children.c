@@ -151,6 +151,8 @@ static void seat_exited(Generation *g, Seat *s, const siginfo_t *exit, usec_t no
     }
     clear_slots(g, s);
     seat_on_event(s, SEAT_ON_EXIT, now);
+    if (s->is_suspect)
+        staffing_owe(&g->debt, now);
 }
 
 /* --- the zygote --- */
@@ -189,6 +191,7 @@ static void zygote_spawned(Generation *g, const Message *m, usec_t now)
         log_error("Cannot fork worker %u: %s", s->number, strerror(-m->pid));
         children_note_failure(g, strerror(-m->pid));
         seat_on_event(s, SEAT_ON_UNSPAWNED, now);
+        staffing_owe(&g->debt, now);
         return;
     }
     s->pid = m->pid;

@@ -46,13 +46,23 @@ static unsigned count_loading(const Generation *g)
     return n;
 }
 
+static bool is_throttled(Generation *g, usec_t now)
+{
+    usec_t at = staffing_allows_at(&g->debt, g->n_wanted);
+
+    if (at > now && !g->is_throttled)
+        log_warning("Workers of generation %u fail so often that new ones wait for a while", g->number);
+    g->is_throttled = at > now;
+    return g->is_throttled;
+}
+
 /* The first seats that are empty, and no others: whoever is missing waits for the pause of the one that failed. */
 static void fill_seats(Generation *g, unsigned n_at_once, usec_t now)
 {
     StaffingCount staff = count_staff(g);
     unsigned n_missing = staffing_missing(&staff), n_loading = count_loading(g);
 
-    if (g->retired || g->zygote != ZYGOTE_READY)
+    if (g->retired || g->zygote != ZYGOTE_READY || n_missing == 0 || is_throttled(g, now))
         return;
     for (unsigned i = 0; i < g->n_seats && n_missing > 0 && n_loading < n_at_once; i++) {
         Seat *s = &g->seats[i];
@@ -172,6 +182,11 @@ static usec_t next_due(const Generation *g, usec_t now)
 
     if (g->deadline_usec > 0)
         next = MIN(next, g->deadline_usec);
+    if (g->is_throttled && !g->retired) {
+        usec_t allowed = staffing_allows_at(&g->debt, g->n_wanted);
+
+        next = MIN(next, allowed);
+    }
     for (unsigned i = 0; i < g->n_seats; i++) {
         const Seat *s = &g->seats[i];
 
@@ -181,6 +196,23 @@ static usec_t next_due(const Generation *g, usec_t now)
             next = MIN(next, s->retry_usec);
     }
     return next;
+}
+
+/* --- from the outside --- */
+
+/* What was the matter is over. */
+static void note_strength(Generation *g, usec_t now)
+{
+    GenerationCount count = generation_count(g);
+
+    if (count.n_serving > 0)
+        g->unserved_usec = 0;
+    else if (g->unserved_usec == 0)
+        g->unserved_usec = now;
+    if (count.n_serving < g->n_wanted)
+        return;
+    free(g->failure);
+    g->failure = NULL;
 }
 
 usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
@@ -198,11 +230,15 @@ usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
     next = MIN(next, due);
     let_go(g, now);
     fill_seats(g, n_at_once, now);
+    note_strength(g, now);
     due = next_due(g, now);
     return MIN(next, due);
 }
 
-/* --- from the outside --- */
+usec_t generation_hopeless_at(const Generation *g)
+{
+    return g->unserved_usec == 0 ? NEVER : staffing_hopeless_at(g->unserved_usec, g->config->timeouts_load);
+}
 
 void generation_drain(Generation *g, unsigned seat, usec_t now)
 {

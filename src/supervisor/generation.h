@@ -9,6 +9,7 @@
 #include "supervisor/seat.h"
 #include "supervisor/sizing.h"
 #include "supervisor/sockets.h"
+#include "supervisor/staffing.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -47,8 +48,11 @@ struct Generation {
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;
     Seat *seats;
-    unsigned n_seats;  /* for those that are wanted, and those that come before others go */
-    unsigned n_wanted; /* workers that should serve */
+    unsigned n_seats;     /* for those that are wanted, and those that come before others go */
+    unsigned n_wanted;    /* workers that should serve */
+    StaffingDebt debt;    /* of workers that failed */
+    bool is_throttled;    /* which a record says */
+    usec_t unserved_usec; /* since when nobody has served; 0: somebody does */
     Sizing sizing;
     usec_t sample_usec;     /* when sizing is to be asked again */
     const Sockets *sockets; /* borrowed */
@@ -88,6 +92,9 @@ void generation_kill(Generation *g, usec_t now);
  * not told to go. A worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC. */
 #define GENERATION_QUIET_USEC USEC_PER_SEC
 usec_t generation_quiet_at(const Generation *g);
+
+/* When it is to be taken for hopeless that a worker serves again; UINT64_MAX while one does. */
+usec_t generation_hopeless_at(const Generation *g);
 
 /* No process of it is left. */
 bool generation_is_gone(const Generation *g);

@@ -180,6 +180,11 @@ void notify_stopping(Notifier *n, const char *status)
     insist(n, "STOPPING=1\nSTATUS=%s", status);
 }
 
+void notify_hopeless(Notifier *n, const char *status)
+{
+    insist(n, "WATCHDOG=trigger\nSTATUS=%s", status);
+}
+
 /* systemd closes the descriptor that goes with a BARRIER=1 when it has read all that came before
  * (sd_notify_barrier(3)). */
 void notify_failed(Notifier *n, const char *status)

@@ -45,6 +45,8 @@ void notify_ready(Notifier *n, const char *status);
  * MONOTONIC_USEC=). */
 void notify_reloading(Notifier *n, const char *status);
 void notify_stopping(Notifier *n, const char *status);
+/* The service is to be treated as if its watchdog had run out. */
+void notify_hopeless(Notifier *n, const char *status);
 
 /* The last words before an exit with a failure; waits until they were read, but not for ever. */
 void notify_failed(Notifier *n, const char *status);

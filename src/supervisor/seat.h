@@ -86,7 +86,7 @@ typedef struct Seat {
     bool quiet;          /* it accepts no connection any more, and has said so */
     bool explained;      /* a record says why it goes */
     bool is_leaving;     /* is told to go as soon as another serves in its place */
-    bool is_suspect;     /* the one before died young, and was replaced at once */
+    bool is_suspect;     /* the one before failed: did not serve, or died young */
 } Seat;
 
 void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t graceful_usec);

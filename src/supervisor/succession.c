@@ -336,6 +336,22 @@ static usec_t advance_generations(Succession *s, usec_t now)
     return next;
 }
 
+/* The last resort. Without a service manager, tries go on. */
+static usec_t ask_for_restart(Succession *s, usec_t now)
+{
+    usec_t at = s->started && !s->stopping ? generation_hopeless_at(s->current) : NEVER;
+    char text[STATUS_TEXT_MAX];
+
+    if (at > now)
+        return at;
+    log_full(LOG_ERR, MESSAGE_HOPELESS, NULL, "No worker has served for %" PRIu64 " s%s%s",
+             (now - s->current->unserved_usec) / USEC_PER_SEC, s->current->failure ? ": " : "",
+             s->current->failure ? s->current->failure : "");
+    notify_hopeless(s->notifier, succession_describe(s, text));
+    s->current->unserved_usec = now;
+    return generation_hopeless_at(s->current);
+}
+
 /* Until nothing follows from anything any more; returns when something will. */
 usec_t succession_advance(Succession *s, usec_t now)
 {
@@ -351,6 +367,8 @@ usec_t succession_advance(Succession *s, usec_t now)
         changed |= sweep(s);
     } while (changed);
 
+    due = ask_for_restart(s, now);
+    next = MIN(next, due);
     due = status_extend(&s->status, s->notifier, !s->started || s->reloading || s->stopping, now);
     next = MIN(next, due);
     if (s->rolling && !s->stopping) {

@@ -8,7 +8,18 @@ import threading
 import pytest
 
 from harness import poll
-from supervision import APP, in_background, notified, release, reload, text, wait_for_file, workers
+from supervision import (
+    APP,
+    BROKEN,
+    in_background,
+    notified,
+    release,
+    reload,
+    text,
+    wait_for_file,
+    workers,
+    write_app,
+)
 
 RECYCLES = int(os.environ.get("TEST_RECYCLES", "12"))
 
@@ -20,6 +31,7 @@ class Load:
         self.server = server
         self.closes = closes
         self.is_over = False
+        self.n_forgiven = 0
         self.n_answered = 0
         self.failures = []
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n_threads)]
@@ -34,12 +46,19 @@ class Load:
         for thread in self.threads:
             thread.join()
 
+    def forgive(self):
+        """A worker is to be killed: the request that it runs, and its other connections, end with it."""
+        self.n_forgiven += len(self.threads)
+
     def run(self):
-        try:
-            while not self.is_over:
+        while not self.is_over:
+            try:
                 self.run_connection()
-        except (AssertionError, OSError) as error:
-            self.failures.append(error)
+            except (AssertionError, OSError) as error:
+                if not self.n_forgiven:
+                    self.failures.append(error)
+                    return
+                self.n_forgiven -= 1
 
     def run_connection(self):
         fields = ("Connection: close",) if self.closes else ()
@@ -182,3 +201,32 @@ def test_size_by_signals(start_server):
         server.signal(signal.SIGTTOU)
         server.wait_for_log("1 workers, as before: there is only one")
     assert not load.failures
+
+
+def test_application_that_breaks_after_the_start(start_server):
+    """Who serves goes on; what is the matter is told; mended code brings full strength back by itself."""
+    server = start_server(APP, {"workers_count": 3})
+    with Load(server) as load:
+        write_app(server, BROKEN)
+        victim = min(workers(server))
+        load.forgive()
+        os.kill(victim, signal.SIGKILL)
+        notified(server, "^STATUS=2/3 workers, .*; last failure: ValueError: broken source$")
+        poll(lambda: len(re.findall("does not start", server.log())) >= 3, "more tries")
+        n = load.n_answered
+        poll(lambda: load.failures or load.n_answered > n + 100, "answers")
+        write_app(server, APP)
+        poll(lambda: re.search("^STATUS=3/3 workers", server.notify.messages[-1], re.M), "full strength")
+    assert not load.failures
+    assert "last failure" not in server.notify.messages[-1]
+
+
+@pytest.mark.parametrize("preload", ["yes", "no"])
+def test_workers_killed_young(start_server, preload):
+    """The first respawn is at once, and each pause ends."""
+    server = start_server(APP, {"workers_count": 2, "workers_preload": preload})
+    for _ in range(3):
+        for pid in workers(server):
+            os.kill(pid, signal.SIGKILL)
+        poll(lambda: len(workers(server)) == 2, "full strength")
+        assert text(server) == "one"

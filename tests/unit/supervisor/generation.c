@@ -309,6 +309,37 @@ static void test_stuck_request(void)
     end(g);
 }
 
+static void test_too_many_failures(void)
+{
+    Generation *g = start("worker:fails");
+    usec_t now, due;
+
+    ok(run_until(g, has_failed) && run_until(g, seats_are_empty));
+    ok(g->debt.paid_usec > 0 && generation_hopeless_at(g) < UINT64_MAX);
+    now = clock_now_usec();
+    g->debt.paid_usec = now + 3600 * USEC_PER_SEC;
+    g->seats[0].retry_usec = g->seats[1].retry_usec = now;
+    due = generation_advance(g, 2, now);
+    ok(seats_are_empty(g) && due > now && due < now + 3600 * USEC_PER_SEC, "nobody is spawned for a while");
+    (void)generation_advance(g, 2, due);
+    ok(!seats_are_empty(g), "then they are");
+    end(g);
+}
+
+static void test_strength(void)
+{
+    Generation *g = start("serves");
+
+    generation_advance(g, 2, 12345);
+    is_int(generation_hopeless_at(g), 12345 + 302 * USEC_PER_SEC);
+    g->failure = strdup("of a try before");
+    ok(run_until(g, all_serve));
+    generation_advance(g, 2, clock_now_usec());
+    ok(!g->failure, "who is strong again has no failure");
+    is_int(generation_hopeless_at(g), UINT64_MAX);
+    end(g);
+}
+
 int main(int argc, char **argv)
 {
     char directory[] = "/tmp/cgunicorn-test-XXXXXX", program[64], self[4096];
@@ -336,6 +367,8 @@ int main(int argc, char **argv)
     test_zygote_that_dies();
     test_zygote_that_hangs();
     test_stuck_request();
+    test_too_many_failures();
+    test_strength();
     sd_event_unref(event);
     (void)unlink(program);
     (void)rmdir(directory);

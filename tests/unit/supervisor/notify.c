@@ -62,6 +62,8 @@ static void test_messages(void)
     ok(strncmp(receive(), "RELOADING=1\nMONOTONIC_USEC=", 27) == 0 && strstr(got, "\nSTATUS=again"));
     notify_stopping(&n, "end");
     is_string(receive(), "STOPPING=1\nSTATUS=end");
+    notify_hopeless(&n, "nobody");
+    is_string(receive(), "WATCHDOG=trigger\nSTATUS=nobody");
     is_int(notify_advance(&n, 0), -1);
     notify_close(&n);
 }

@@ -41,8 +41,37 @@ static void test_lifetime(void)
     is_int(staffing_lifetime(0, 12345), 0);
 }
 
+static void test_debt(void)
+{
+    StaffingDebt d = {0};
+    usec_t now = 1000 * USEC_PER_SEC;
+
+    ok(staffing_allows_at(&d, 2) <= now);
+    for (unsigned i = 0; i < 12; i++) {
+        ok(staffing_allows_at(&d, 2) <= now, "free %u", i);
+        staffing_owe(&d, now);
+    }
+    is_int(staffing_allows_at(&d, 2), now);
+    staffing_owe(&d, now);
+    is_int(staffing_allows_at(&d, 2), now + 500 * USEC_PER_MSEC);
+    now += 100 * USEC_PER_SEC;
+    ok(staffing_allows_at(&d, 2) <= now, "paid with the time");
+    staffing_owe(&d, now);
+    is_int(d.paid_usec, now + 500 * USEC_PER_MSEC);
+    for (unsigned i = 1; i < 64 + 64 + 8; i++)
+        staffing_owe(&d, now);
+    is_int(staffing_allows_at(&d, 64), now);
+}
+
+static void test_hope(void)
+{
+    is_int(staffing_hopeless_at(1000, 60 * USEC_PER_SEC), 1000 + 420 * USEC_PER_SEC);
+}
+
 int main(void)
 {
+    test_debt();
+    test_hope();
     test_lifetime();
     test_balance();
     return tap_done();
