@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "supervisor/hearing.h"
 #include "supervisor/recycling.h"
 #include "supervisor/worker-program.h"
 
@@ -11,9 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-
-/* Messages read at one event, so that nobody who floods a channel stops the loop. */
-#define MESSAGES_AT_ONCE 64
 
 ReportSubject children_subject_of_zygote(const Generation *g)
 {
@@ -46,34 +44,61 @@ static void worker_failed(Generation *g, Seat *s, const char *text)
     s->explained = true;
 }
 
+/* Replaced, drained, and killed where that takes too long: it may have clients. */
+static void drop_worker(Generation *g, Seat *s, const char *what, usec_t now)
+{
+    ReportSubject who = children_subject_of(g, s);
+
+    report_nonsense(&who, what);
+    s->source = sd_event_source_disable_unref(s->source);
+    s->is_dropped = true;
+    if (s->state == SEAT_SERVING)
+        s->is_leaving = true;
+    else {
+        if (s->state == SEAT_STARTING)
+            children_note_failure(g, "a worker sent nonsense to the supervisor");
+        seat_on_event(s, SEAT_ON_DRAIN, now);
+    }
+}
+
+static void worker_said(Generation *g, Seat *s, const Message *m, usec_t now)
+{
+    s->said |= 1U << m->type;
+    if (m->type == MESSAGE_READY && seat_on_event(s, SEAT_ON_READY, now) != SEAT_IGNORE)
+        recycling_begin(g, s, now);
+    else if (m->type == MESSAGE_REPLACE && s->state == SEAT_SERVING && !s->is_leaving)
+        recycling_mark(g, s, "it has answered workers.max_requests");
+    else if (m->type == MESSAGE_FAILED) {
+        worker_failed(g, s, m->text);
+        seat_on_event(s, SEAT_ON_FAILED, now);
+    } else if (m->type == MESSAGE_DRAIN)
+        s->quiet = true;
+}
+
 /* Everything that a worker has said so far. Also before its exit is looked at: the two arrive by different
  * ways. */
 static void read_worker(Generation *g, Seat *s, usec_t now)
 {
+    const char *wrong;
     Message m;
 
-    for (unsigned i = 0; i < MESSAGES_AT_ONCE && s->source; i++) {
+    while (s->source) {
         int r = channel_receive(s->channel, &m);
 
         if (r == -EAGAIN)
             return;
-        if (r == -EPROTO)
-            continue;
-        if (r != 0) {
+        if (r != 0 && r != -EPROTO) {
             s->source = sd_event_source_disable_unref(s->source);
             seat_on_event(s, SEAT_ON_HANGUP, now);
             return;
         }
-        message_close_fds(&m);
-        if (m.type == MESSAGE_READY && seat_on_event(s, SEAT_ON_READY, now) != SEAT_IGNORE)
-            recycling_begin(g, s, now);
-        else if (m.type == MESSAGE_REPLACE && s->state == SEAT_SERVING && !s->is_leaving)
-            recycling_mark(g, s, "it has answered workers.max_requests");
-        else if (m.type == MESSAGE_FAILED) {
-            worker_failed(g, s, m.text);
-            seat_on_event(s, SEAT_ON_FAILED, now);
-        } else if (m.type == MESSAGE_DRAIN)
-            s->quiet = s->dismissed;
+        wrong = r == 0 ? hearing_worker(g, s, &m) : "a malformed message";
+        if (r == 0)
+            message_close_fds(&m);
+        if (wrong)
+            drop_worker(g, s, wrong, now);
+        else
+            worker_said(g, s, &m, now);
     }
 }
 
@@ -183,11 +208,9 @@ static void take_early_exit(Generation *g, Seat *s, usec_t now)
 
 static void zygote_spawned(Generation *g, const Message *m, usec_t now)
 {
-    Seat *s = m->seat < g->n_seats ? &g->seats[m->seat] : NULL;
+    Seat *s = &g->seats[m->seat];
 
-    if (!s || s->state == SEAT_EMPTY || s->pid > 0)
-        return;
-    if (m->pid <= 0) {
+    if (m->pid < 0) {
         log_error("Cannot fork worker %u: %s", s->number, strerror(-m->pid));
         children_note_failure(g, strerror(-m->pid));
         seat_on_event(s, SEAT_ON_UNSPAWNED, now);
@@ -203,6 +226,7 @@ static void zygote_said(Generation *g, const Message *m, usec_t now)
 {
     ReportSubject who = children_subject_of_zygote(g);
 
+    g->said |= 1U << m->type;
     if (m->type == MESSAGE_LOADED && g->zygote == ZYGOTE_LOADING) {
         g->zygote = ZYGOTE_READY;
         g->deadline_usec = 0;
@@ -215,24 +239,40 @@ static void zygote_said(Generation *g, const Message *m, usec_t now)
         zygote_spawned(g, m, now);
 }
 
+/* Its workers serve on; supervisor/succession.h starts a generation with another. */
+static void drop_zygote(Generation *g, const char *what, usec_t now)
+{
+    ReportSubject who = children_subject_of_zygote(g);
+
+    report_nonsense(&who, what);
+    children_note_failure(g, "the zygote sent nonsense to the supervisor");
+    g->zygote_explained = true;
+    g->source = sd_event_source_disable_unref(g->source);
+    children_dismiss_zygote(g, SIGTERM, now);
+}
+
 static void read_zygote(Generation *g, usec_t now)
 {
+    const char *wrong;
     Message m;
 
-    for (unsigned i = 0; i < MESSAGES_AT_ONCE && g->source; i++) {
+    while (g->source) {
         int r = channel_receive(g->channel, &m);
 
         if (r == -EAGAIN)
             return;
-        if (r == -EPROTO)
-            continue;
-        if (r != 0) {
+        if (r != 0 && r != -EPROTO) {
             g->source = sd_event_source_disable_unref(g->source);
             children_dismiss_zygote(g, 0, now);
             return;
         }
-        message_close_fds(&m);
-        zygote_said(g, &m, now);
+        wrong = r == 0 ? hearing_zygote(g, &m) : "a malformed message";
+        if (r == 0)
+            message_close_fds(&m);
+        if (wrong)
+            drop_zygote(g, wrong, now);
+        else
+            zygote_said(g, &m, now);
     }
 }
 

@@ -127,7 +127,9 @@ static void seat_stuck(Generation *g, Seat *s, usec_t now)
     if (state == SEAT_STARTING) {
         report_stuck(&who, NULL, "loading the application", "timeouts.load", g->config->timeouts_load, now);
         children_note_failure(g, "the application was not loaded within timeouts.load");
-    } else if (state == SEAT_DRAINING && s->served && !s->explained)
+    } else if (state == SEAT_DRAINING && s->served && !s->dismissed)
+        report_nonsense(&who, "the end of its channel");
+    else if (state == SEAT_DRAINING && s->served && !s->explained)
         report_stuck(&who, g->scoreboard, "draining", "timeouts.graceful", g->config->timeouts_graceful, now);
     if (seat_on_event(s, SEAT_ON_STUCK, now) == SEAT_DO_GIVE_UP) {
         log_error("The zygote of generation %u (pid %d) does not fork: killing it", g->number,

@@ -42,6 +42,7 @@ struct Generation {
     usec_t deadline_usec;  /* of the zygote's state; 0: none */
     usec_t measure_usec;   /* when the workers' memory is to be looked at again */
     usec_t scan_usec;      /* when requests are to be looked at again */
+    uint32_t said;         /* by the zygote: a bit for each MessageType */
     bool zygote_explained; /* a record says why the zygote goes, or it was told to */
     bool retired;          /* spawns no worker any more */
     char *failure;         /* what went wrong last, one line; NULL: nothing */

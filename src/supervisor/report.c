@@ -150,6 +150,16 @@ void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doi
     buffer_deinit(&requests);
 }
 
+void report_nonsense(const ReportSubject *who, const char *what)
+{
+    char subject[SUBJECT_MAX];
+    Fields f;
+
+    log_full(LOG_ERR, MESSAGE_NONSENSE, fields(&f, who),
+             "%s sent %s to the supervisor, as no code of ours does: replacing it", describe(who, subject),
+             what);
+}
+
 void report_replacing(const ReportSubject *who, const char *why)
 {
     char subject[SUBJECT_MAX];

@@ -34,6 +34,9 @@ void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot
 void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doing, const char *key,
                   usec_t limit_usec, usec_t now);
 
+/* A process sent what is not to be believed: "a malformed message" … */
+void report_nonsense(const ReportSubject *who, const char *what);
+
 /* A worker that serves on until another does in its place. */
 void report_replacing(const ReportSubject *who, const char *why);
 

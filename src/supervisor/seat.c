@@ -124,7 +124,7 @@ usec_t seat_backoff_next(usec_t backoff_usec, usec_t lived_usec)
  * young while it served. */
 static void back_off(Seat *s, usec_t now)
 {
-    bool was_well = (s->served && s->dismissed) || now - s->spawned_usec >= HEALTHY_USEC;
+    bool was_well = (s->served && s->dismissed && !s->is_dropped) || now - s->spawned_usec >= HEALTHY_USEC;
     bool is_first = s->served && !s->is_suspect;
 
     s->backoff_usec = was_well || is_first ? 0 : seat_backoff_next(s->backoff_usec, 0);
@@ -138,7 +138,8 @@ static void clear(Seat *s, usec_t now)
     back_off(s, now);
     s->pid = 0;
     s->expires_usec = 0;
-    s->served = s->dismissed = s->quiet = s->explained = s->is_leaving = false;
+    s->served = s->dismissed = s->quiet = s->explained = s->is_dropped = s->is_leaving = false;
+    s->said = 0;
 }
 
 /* A failure to send means that the worker is going: its exit is the next event. The same holds for ESRCH. */

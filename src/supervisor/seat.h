@@ -81,10 +81,12 @@ typedef struct Seat {
     usec_t backoff_usec;
     usec_t dismissed_usec;
     usec_t expires_usec; /* SERVING: the end of its life; 0: none is set */
+    uint32_t said;       /* a bit for each MessageType */
     bool served;         /* it was READY */
     bool dismissed;      /* it was told to go */
     bool quiet;          /* it accepts no connection any more, and has said so */
     bool explained;      /* a record says why it goes */
+    bool is_dropped;     /* it said what is not to be believed; nobody listens to it */
     bool is_leaving;     /* is told to go as soon as another serves in its place */
     bool is_suspect;     /* the one before failed: did not serve, or died young */
 } Seat;

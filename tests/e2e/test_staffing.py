@@ -7,10 +7,12 @@ import threading
 
 import pytest
 
-from harness import poll
+from harness import Server, poll
 from supervision import (
     APP,
     BROKEN,
+    exit_status,
+    ignore_faults,
     in_background,
     notified,
     release,
@@ -230,3 +232,98 @@ def test_workers_killed_young(start_server, preload):
             os.kill(pid, signal.SIGKILL)
         poll(lambda: len(workers(server)) == 2, "full strength")
         assert text(server) == "one"
+
+
+# Finds the channel to the supervisor among its descriptors and does to it what the path says.
+WILD = """
+import os, random, socket, struct, threading
+
+def channel():
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            s = socket.socket(fileno=os.dup(fd))
+        except OSError:
+            continue
+        if s.type == socket.SOCK_SEQPACKET:
+            return fd, s
+
+def message(type, pid=None, seat=0, generation=1, text=b""):
+    return struct.pack("IIIiI", type, generation, seat, pid or os.getpid(), len(text)) + text
+
+def flood():
+    s = channel()[1]
+    s.setblocking(True)
+    try:
+        while True:
+            s.send(message(7))
+    except OSError:
+        pass
+
+DEEDS = {
+    "octets": lambda fd, s: s.send(random.randbytes(60)),
+    "failed": lambda fd, s: s.send(message(3, text=b"no")),
+    "spawned": lambda fd, s: s.send(message(5, pid=1)),
+    "ready": lambda fd, s: s.send(message(7)),
+    "drained": lambda fd, s: s.send(message(8)),
+    "replace": lambda fd, s: s.send(message(9)),
+    "fds": lambda fd, s: socket.send_fds(s, [message(7)], [0, 1, 2]),
+    "close": lambda fd, s: os.close(fd),
+    "flood": lambda fd, s: threading.Thread(target=flood, daemon=True).start(),
+}
+
+def app(environ, start_response):
+    deed = environ["PATH_INFO"][1:]
+    if deed in DEEDS:
+        DEEDS[deed](*channel())
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize(
+    "deed", ["octets", "failed", "spawned", "ready", "drained", "replace", "fds", "close", "flood"]
+)
+def test_worker_gone_wild(start_server, deed):
+    server = start_server(WILD, {"workers_count": 2, "timeouts_graceful": "2s"})
+    with Load(server, n_threads=2) as load:
+        victim = int(text(server, f"/{deed}"))
+        if deed == "close":
+            load.forgive()  # nobody can tell it to drain
+        server.wait_for_log(rf"\(pid {victim}\) sent .* to the supervisor")
+        poll(lambda: victim not in workers(server) and len(workers(server)) == 2, "another in its place")
+        n = load.n_answered
+        poll(lambda: load.failures or load.n_answered > n + 20, "answers")
+    assert not load.failures, server.log()
+    assert len(re.findall(f"pid {victim}.* sent ", server.log())) == 1
+    if deed in ("close", "flood"):
+        ignore_faults(server)  # it may be aborted
+
+
+def test_zygote_gone_wild(start_server):
+    """A child of the preloaded application has the zygote's channel, and writes to it."""
+    source = WILD + (
+        "import time\n"
+        "if not os.path.exists('forked'):\n"
+        "    open('forked', 'w').close()\n"
+        "    if os.fork() == 0:\n"
+        "        while not os.path.exists('go'):\n"
+        "            time.sleep(0.01)\n"
+        "        os.write(3, message(5, pid=1))\n"
+        "        os._exit(0)\n"
+    )
+    server = start_server(source, {"workers_count": 2, "workers_preload": "yes"})
+    with Load(server, n_threads=2) as load:
+        (server.directory / "go").touch()
+        server.wait_for_log("The zygote of generation 1 .* sent a worker that nobody asked for")
+        server.wait_for_log("Generation 2 serves")
+    assert not load.failures, server.log()
+
+
+def test_import_gone_wild():
+    server = Server(WILD + "s = channel()[1]\ns.send(b'x')\nimport time\ntime.sleep(0.5)\n")
+    try:
+        assert exit_status(server.launch()) == 70
+        notified(server, "^STATUS=a worker sent nonsense to the supervisor$")
+    finally:
+        server.destroy()

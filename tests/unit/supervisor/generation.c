@@ -32,27 +32,49 @@ static bool receive(int fd)
 
 static void say(int fd, MessageType type, unsigned seat, int pid, const char *text)
 {
-    Message m = {.type = type, .seat = seat, .pid = pid};
+    Message m = {.type = type, .generation = 7, .seat = seat, .pid = pid};
 
     (void)snprintf(m.text, sizeof(m.text), "%s", text);
     (void)channel_send(fd, &m);
 }
 
+/* An application that found the descriptor. */
+static void run_wild(int channel, const char *mode, unsigned seat)
+{
+    if (strcmp(mode, "wild:twice") == 0)
+        say(channel, MESSAGE_READY, seat, getpid(), "");
+    if (strcmp(mode, "wild:name") == 0)
+        say(channel, MESSAGE_DRAIN, seat, 1, "");
+    if (strcmp(mode, "wild:octets") == 0)
+        (void)!write(channel, "x", 1);
+    while (strcmp(mode, "wild:flood") == 0 && write(channel, "x", 1) > 0)
+        ;
+    if (strcmp(mode, "wild:close") == 0) {
+        close(channel);
+        for (;;)
+            pause();
+    }
+}
+
 static void __attribute__((__noreturn__)) work(int channel, const char *mode)
 {
+    unsigned seat;
+
     if (strcmp(mode, "early:exit") == 0)
         _exit(3);
     if (!receive(channel) || message.type != MESSAGE_GO)
         _exit(4);
     if (strcmp(mode, "worker:fails") == 0) {
-        say(channel, MESSAGE_FAILED, 0, 0, "Traceback\nValueError: no");
+        say(channel, MESSAGE_FAILED, message.seat, getpid(), "Traceback\nValueError: no");
         _exit(5);
     }
-    say(channel, MESSAGE_READY, 0, 0, "");
-    say(channel, MESSAGE_READY, 0, 0, ""); /* an application that found the descriptor */
+    seat = message.seat;
+    say(channel, MESSAGE_READY, seat, getpid(), "");
+    if (seat == 0)
+        run_wild(channel, mode, seat);
     while (receive(channel) && message.type != MESSAGE_DRAIN)
         ;
-    say(channel, MESSAGE_DRAIN, 0, 0, "");
+    say(channel, MESSAGE_DRAIN, seat, getpid(), "");
     _exit(0);
 }
 
@@ -85,8 +107,10 @@ static pid_t fork_worker(int channel, const char *mode)
 
 static const char *mode_in(int fd)
 {
-    static const char *const modes[] = {"early:exit",  "worker:fails", "fork:fails",    "zygote:hangs",
-                                        "zygote:dies", "load:fails",   "talks:nonsense"};
+    static const char *const modes[] = {"early:exit",   "worker:fails", "fork:fails",    "zygote:hangs",
+                                        "zygote:dies",  "load:fails",   "zygote:octets", "zygote:init",
+                                        "zygote:ready", "wild:twice",   "wild:name",     "wild:octets",
+                                        "wild:flood",   "wild:close"};
     char text[8192] = "";
 
     (void)!pread(fd, text, sizeof(text) - 1, 0);
@@ -106,7 +130,9 @@ static void spawn(const char *mode)
     if (strcmp(mode, "zygote:hangs") == 0)
         for (;;)
             pause();
-    if (strcmp(mode, "fork:fails") == 0)
+    if (strcmp(mode, "zygote:init") == 0)
+        say(3, MESSAGE_SPAWNED, seat, 1, "");
+    else if (strcmp(mode, "fork:fails") == 0)
         say(3, MESSAGE_SPAWNED, seat, -EAGAIN, "");
     else
         say(3, MESSAGE_SPAWNED, seat, fork_worker(channel, mode), "");
@@ -126,13 +152,10 @@ static int zygote_main(void)
         say(3, MESSAGE_FAILED, 0, 0, "Traceback\nImportError: no");
         return 1;
     }
-    if (strcmp(mode, "talks:nonsense") == 0) {
-        say(3, MESSAGE_SPAWNED, 0, 1, "");
-        say(3, MESSAGE_SPAWNED, 4000000000, 1, "");
-        say(3, MESSAGE_READY, 0, 0, "");
-        say(3, MESSAGE_HELLO, 0, 0, "");
+    if (strcmp(mode, "zygote:octets") == 0)
         (void)!write(3, "x", 1);
-    }
+    if (strcmp(mode, "zygote:ready") == 0)
+        say(3, MESSAGE_READY, 0, 0, "");
     say(3, MESSAGE_LOADED, 0, 0, "");
     while (receive(3))
         if (message.type == MESSAGE_SPAWN && message.n_fds == 1)
@@ -257,6 +280,23 @@ static void test_failure(const char *module, const char *failure)
     end(g);
 }
 
+/* Those that sit elsewhere are tame. */
+static bool tame_ones_serve(const Generation *g)
+{
+    return g->seats[0].state == SEAT_EMPTY && all_serve(g);
+}
+
+static void test_wild_worker(const char *module)
+{
+    Generation *g = start(module);
+
+    ok(run_until(g, all_serve));
+    ok(run_until(g, tame_ones_serve), "replaced");
+    ok(!g->failure && generation_count(g).n_workers == 2);
+    ok(g->debt.paid_usec > 0, "and not for nothing");
+    end(g);
+}
+
 static void test_early_exit(void)
 {
     Generation *g = start("early:exit");
@@ -359,10 +399,17 @@ int main(int argc, char **argv)
     self[n] = '\0';
     ok(symlink(self, program) == 0);
     test_life("serves");
-    test_life("talks:nonsense");
     test_failure("load:fails", "ImportError: no");
     test_failure("worker:fails", "ValueError: no");
     test_failure("fork:fails", "Resource temporarily unavailable");
+    test_failure("zygote:octets", "the zygote sent nonsense to the supervisor");
+    test_failure("zygote:ready", "the zygote sent nonsense to the supervisor");
+    test_failure("zygote:init", "the zygote sent nonsense to the supervisor");
+    test_wild_worker("wild:twice");
+    test_wild_worker("wild:name");
+    test_wild_worker("wild:octets");
+    test_wild_worker("wild:flood");
+    test_wild_worker("wild:close");
     test_early_exit();
     test_zygote_that_dies();
     test_zygote_that_hangs();

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether to believe what a child says. */
+#include "supervisor/hearing.h"
+
+#include <sys/wait.h>
+
+#define ERRNO_MAX 4095
+
+_Static_assert(MESSAGE_TYPE_LAST_ < 32, "a bit for each type");
+
+/* Everything that a worker has to say it says once in its life: so nobody can keep the supervisor busy by it. */
+const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
+{
+    bool is_going = s->state > SEAT_SERVING; /* what it said before it heard of that */
+
+    if (m->n_fds > 0)
+        return "descriptors";
+    if (s->pid == 0 || m->generation != g->number || m->seat != s->number || m->pid != s->pid)
+        return "a message in another's name";
+    if ((s->said & 1U << m->type) != 0)
+        return "a message twice";
+    switch (m->type) {
+    case MESSAGE_READY:
+    case MESSAGE_FAILED:
+        return s->state == SEAT_STARTING || (is_going && !s->served) ? NULL : "a message of one that starts";
+    case MESSAGE_DRAIN:
+        return s->dismissed ? NULL : "a message of one that drains";
+    case MESSAGE_REPLACE:
+        return s->served && g->config->workers_max_requests > 0 ? NULL : "a request to be replaced";
+    default:
+        return "a message that is no worker's";
+    }
+}
+
+/* Signals will be sent to that process. It is adopted before its pid is told; it may be gone since. */
+static bool is_new_child(const Generation *g, pid_t pid)
+{
+    siginfo_t info;
+
+    if (pid == g->zygote_pid)
+        return false;
+    for (unsigned i = 0; i < g->n_seats; i++)
+        if (g->seats[i].pid == pid)
+            return false;
+    for (unsigned i = 0; i < g->n_early; i++)
+        if (g->early[i].pid == pid)
+            return true;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+static const char *hear_spawned(const Generation *g, const Message *m)
+{
+    const Seat *s = m->seat < g->n_seats ? &g->seats[m->seat] : NULL;
+
+    if (m->generation != g->number || !s || s->state == SEAT_EMPTY || s->pid > 0)
+        return "a worker that nobody asked for";
+    if (m->pid > 0 && !is_new_child(g, m->pid))
+        return "a process that is no worker";
+    return m->pid == 0 || m->pid < -ERRNO_MAX ? "an impossible error" : NULL;
+}
+
+const char *hearing_zygote(const Generation *g, const Message *m)
+{
+    if (m->n_fds > 0)
+        return "descriptors";
+    if (m->type != MESSAGE_SPAWNED && (g->said & 1U << m->type) != 0)
+        return "a message twice";
+    switch (m->type) {
+    case MESSAGE_LOADED:
+    case MESSAGE_FAILED:
+        return g->zygote != ZYGOTE_READY ? NULL : "a message of one that loads";
+    case MESSAGE_SPAWNED:
+        return hear_spawned(g, m);
+    default:
+        return "a message that is no zygote's";
+    }
+}
