@@ -43,7 +43,7 @@ static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *env
     _cleanup_decref_ PyObject *result =
         PyObject_Vectorcall(app->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     Body body = {.result = result};
-    int r = result ? body_send(&body, x, &app->slots.files) : -1;
+    int r = result ? body_send(&body, x, &app->slots.files) : -1, closed = 0;
 
     if (r < 0 && interpreter_is_forked_child())
         interpreter_exit_forked_child();
@@ -52,7 +52,11 @@ static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *env
     start_response_detach(slot->start_response);
     if (r < 0)
         r = take_failure(x, slot, ret_error);
-    if (result && body_close(&body, &app->slots.files) < 0)
+    if (result)
+        closed = body_close(&body, &app->slots.files);
+    if (interpreter_is_forked_child())
+        interpreter_exit_forked_child();
+    if (closed < 0)
         add_close_failure(ret_error);
     return r;
 }

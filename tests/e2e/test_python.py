@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness import SANITIZED
+from harness import SANITIZED, poll
 
 # Its allocator may be locked by another thread at the fork, and stays so in the child.
 not_by_asan = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
@@ -47,6 +47,30 @@ def test_forked_children_do_not_serve(start_server, threads, trial, expected):
         response = connection.request("GET", f"/{trial}")
         assert (response.status, json.loads(response.body)) == (200, {"value": expected})
         assert json.loads(connection.request("GET", "/pid").body)["value"] in pids
+    assert site.pids() == pids
+
+
+@not_by_asan
+def test_children_of_close_do_not_serve(start_server):
+    site = start_server(
+        """
+import os
+
+class Result(list):
+    def close(self):
+        if os.fork() > 0:
+            os.wait()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "6")])
+    return Result([b"parent"])
+"""
+    )
+    pids = site.pids()
+    with site.connect() as connection:
+        for _ in range(3):
+            assert connection.request("GET", "/").body == b"parent"
+    poll(lambda: site.log().count("left the application: it ends here") == 3, "three children that ended")
     assert site.pids() == pids
 
 
