@@ -47,6 +47,7 @@ static const struct {
     {"app", "pythonpath", " /srv/shop/lib /srv/shop/vendor"},
     {"app", "environment", "\n#    DJANGO_SETTINGS_MODULE=shop.settings\n#    TZ=Europe/Berlin"},
     {"app", "sendfile_roots", " /srv/shop/media /protected=/srv/shop/media"},
+    {"app", "hooks", " shop.hooks"},
     {"service", "user", " shop"},
     {"service", "group", " shop"},
     {"service", "environment_file", " /etc/cgunicorn/shop.env"},

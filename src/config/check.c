@@ -55,6 +55,14 @@ static const char *check_module(const char *item, Span *ret_bad)
     return "is no application; write module:callable or module:factory(), for example shop.wsgi:application";
 }
 
+static const char *check_hooks(const char *item, Span *ret_bad)
+{
+    const char *rest = skip_dotted_name(item);
+
+    (void)ret_bad;
+    return rest && *rest == '\0' ? NULL : "is no module; write its dotted name, for example shop.hooks";
+}
+
 static const char *check_environment(const char *item, Span *ret_bad)
 {
     size_t n = 0;
@@ -243,6 +251,7 @@ static const struct {
     CheckFunction check;
 } checks[] = {
     {offsetof(Config, app_module), check_module},
+    {offsetof(Config, app_hooks), check_hooks},
     {offsetof(Config, app_environment), check_environment},
     {offsetof(Config, app_sendfile_roots), check_sendfile_root},
     {offsetof(Config, proxy_trusted), check_trusted},

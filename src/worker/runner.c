@@ -133,7 +133,7 @@ static int runner_answer_error(Loop *l, Exchange *x, unsigned status)
     Buffer own, *out;
 
     response_reset(&x->response);
-    x->status = status;
+    x->status = x->response.status = status;
     x->response.close = close;
     out = runner_take_output(x, &own);
     return runner_give_output(x, &own,

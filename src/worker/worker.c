@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/message-ids.h"
 #include "base/title.h"
 #include "config/staff.h"
 #include "ipc/channel.h"
@@ -107,20 +108,61 @@ static void worker_raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int worker_load(const WorkerOptions *o, WsgiApp **app, int errors_fd, char **ret_error)
+int worker_load_hooks(const Config *config, WsgiHooks **ret, char **ret_error)
 {
-    const WsgiAppOptions options = {
+    _cleanup_free_ char *strangers = NULL;
+
+    if (!config->app_hooks)
+        return 0;
+    if (wsgi_hooks_load(config->app_hooks, ret, ret_error) < 0)
+        return -1;
+    strangers = wsgi_hooks_describe_strangers(*ret);
+    if (strangers)
+        log_warning("app.hooks: the module '%s' has functions of gunicorn's that are never called: %s; see "
+                    "cgunicorn-migration(7)",
+                    config->app_hooks, strangers);
+    return 0;
+}
+
+/* What the site's Python code consists of here. */
+typedef struct Site {
+    WsgiHooks *hooks; /* NULL: none */
+    WsgiApp *app;
+} Site;
+
+static int worker_load(const WorkerOptions *o, Site *site, int errors_fd, char **ret_error)
+{
+    const WsgiWorker worker = {.site = o->site, .seat = o->seat, .generation = o->generation};
+    WsgiAppOptions options = {
         .multithread = o->config->workers_threads > 1,
         .multiprocess = config_staff(o->config).n_max > 1,
         .errors_fd = errors_fd,
     };
 
-    if (!*app && wsgi_app_load(o->config->app_module, app, ret_error) < 0)
+    *site = (Site){o->hooks, o->app};
+    if (!site->hooks && worker_load_hooks(o->config, &site->hooks, ret_error) < 0)
         return -1;
-    return wsgi_app_prepare(*app, &options, ret_error);
+    if (wsgi_hooks_worker_start(site->hooks, &worker, ret_error) < 0)
+        return -1;
+    if (!site->app && wsgi_app_load(o->config->app_module, &site->app, ret_error) < 0)
+        return -1;
+    options.hooks = site->hooks;
+    return wsgi_app_prepare(site->app, &options, ret_error);
 }
 
-static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
+static void worker_unload(Site *site)
+{
+    _cleanup_free_ char *error = NULL;
+
+    if (wsgi_hooks_worker_exit(site->hooks, &error) < 0)
+        log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "%s", error ? error : "out of memory");
+    wsgi_app_free(site->app);
+    wsgi_hooks_free(site->hooks);
+    interpreter_finalize();
+}
+
+/* 0 when it has served, or negative errno, for which *ret_error may have the text. */
+static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_error)
 {
     _cleanup_(loop_freep) Loop *loop = NULL;
     char directory[4096];
@@ -142,12 +184,14 @@ static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
         &loop, ret_error);
     if (r < 0)
         return r;
+    if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
+        return -ENOMEM; /* unless there is a text */
     r = worker_say(o, MESSAGE_READY, "");
     if (r < 0)
         return r;
     return crew_run(&(CrewOptions){
         .loop = loop,
-        .app = app,
+        .app = site->app,
         .n_threads = o->config->workers_threads,
         .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
     });
@@ -156,8 +200,8 @@ static int worker_serve(const WorkerOptions *o, WsgiApp *app, char **ret_error)
 int worker_run(const WorkerOptions *o)
 {
     _cleanup_close_ int errors_fd = -EBADF;
-    WsgiApp *app = o->app;
     char *error = NULL;
+    Site site;
     int r;
 
     title_set(o->site, "worker %u gen %u", o->seat, o->generation);
@@ -169,15 +213,14 @@ int worker_run(const WorkerOptions *o)
     worker_raise_descriptors();
     worker_redirect_output();
     errors_fd = log_open_stream(LOG_ERR);
-    if (worker_load(o, &app, errors_fd >= 0 ? errors_fd : STDERR_FILENO, &error) < 0)
+    if (worker_load(o, &site, errors_fd >= 0 ? errors_fd : STDERR_FILENO, &error) < 0)
         return worker_fail(o, error);
 
-    r = worker_serve(o, app, &error);
+    r = worker_serve(o, &site, &error);
     if (r < 0 && !error && asprintf(&error, "cannot serve: %s", strerror(-r)) < 0)
         error = NULL;
     if (r < 0)
         return worker_fail(o, error);
-    wsgi_app_free(app);
-    interpreter_finalize();
+    worker_unload(&site);
     return EX_OK;
 }

@@ -37,7 +37,8 @@ typedef struct Zygote {
     size_t n_listeners;
     int doorbell; /* of the workers, see LoopOptions */
     FileRoots *file_roots;
-    WsgiApp *app; /* preloaded, or NULL */
+    WsgiHooks *hooks; /* preloaded, or NULL */
+    WsgiApp *app;     /* preloaded, or NULL */
 } Zygote;
 
 static int zygote_say(const Zygote *z, MessageType type, unsigned seat, int pid, const char *text)
@@ -175,7 +176,8 @@ static int zygote_load(Zygote *z, char **ret_error)
         return -1;
     if (!c->workers_preload)
         return 0;
-    if (wsgi_app_load(c->app_module, &z->app, ret_error) < 0)
+    if (worker_load_hooks(c, &z->hooks, ret_error) < 0 ||
+        wsgi_app_load(c->app_module, &z->app, ret_error) < 0)
         return -1;
     zygote_count_threads();
     interpreter_freeze();
@@ -199,6 +201,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .n_listeners = z->n_listeners,
         .doorbell = z->doorbell,
         .file_roots = z->file_roots,
+        .hooks = z->hooks,
         .app = z->app,
     });
 }

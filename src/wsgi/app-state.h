@@ -9,5 +9,6 @@
 
 struct WsgiApp {
     PyObject *callable;
-    SlotPool slots; /* from wsgi_app_prepare() on */
+    SlotPool slots;         /* from wsgi_app_prepare() on */
+    const WsgiHooks *hooks; /* NULL: none around requests; borrowed */
 };

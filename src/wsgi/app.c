@@ -7,6 +7,7 @@
 
 #include "wsgi/app-state.h"
 #include "wsgi/exception.h"
+#include "wsgi/hooks-state.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -280,6 +281,7 @@ int wsgi_app_prepare(WsgiApp *app, const WsgiAppOptions *options, char **ret_err
     app->slots.multithread = options->multithread;
     app->slots.multiprocess = options->multiprocess;
     app->slots.errors_fd = options->errors_fd;
+    app->hooks = hooks_see_requests(options->hooks) ? options->hooks : NULL;
     if (slot_pool_init(&app->slots) == 0)
         return 0;
     *ret_error = exception_take_report("cannot prepare the application");

@@ -3,6 +3,8 @@
  * "module" alone means "module:application". */
 #pragma once
 
+#include "wsgi/hooks.h"
+
 #include <stdbool.h>
 
 typedef struct WsgiApp WsgiApp;
@@ -11,7 +13,8 @@ typedef struct WsgiApp WsgiApp;
 typedef struct WsgiAppOptions {
     bool multithread;
     bool multiprocess;
-    int errors_fd; /* where wsgi.errors writes its lines; borrowed */
+    int errors_fd;          /* where wsgi.errors writes its lines; borrowed */
+    const WsgiHooks *hooks; /* NULL: none; borrowed */
 } WsgiAppOptions;
 
 /* With the GIL. 0, or -1 with *ret_error: one line of what is wrong, then the traceback (import errors),

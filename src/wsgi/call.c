@@ -7,10 +7,20 @@
 #include "wsgi/app-state.h"
 #include "wsgi/body.h"
 #include "wsgi/exception.h"
+#include "wsgi/hooks-state.h"
 #include "wsgi/interpreter.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* One request can fail in several places: all are said, in their order. what: a line of its own, or "". */
+static void add_failure(char **error, const char *what)
+{
+    _cleanup_free_ char *former = *error, *text = exception_take_text();
+
+    if (!text || asprintf(error, "%s%s%s%s", former ? former : "", former ? "\n" : "", what, text) < 0)
+        *error = TAKE_PTR(former);
+}
 
 /* What the exception of a failed request means. A client that is gone, or does not send what it announced, is no error
  * of the application. */
@@ -22,19 +32,8 @@ static int take_failure(const Delivery *x, Slot *slot, char **ret_error)
     }
     if (slot && live_input_take_failure(&slot->input->live))
         return WSGI_E_BODY;
-    *ret_error = exception_take_text();
+    add_failure(ret_error, "");
     return x->begun ? WSGI_E_CUT : WSGI_E_ERROR;
-}
-
-/* The failure of close() is said after that of the request, if there is one; it changes nothing for the
- * client. */
-static void add_close_failure(char **error)
-{
-    _cleanup_free_ char *former = *error, *text = exception_take_text();
-
-    if (!text || asprintf(error, "%s%sclose() of the application's result failed:\n%s", former ? former : "",
-                          former ? "\n" : "", text) < 0)
-        *error = TAKE_PTR(former);
 }
 
 static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *environ, char **ret_error)
@@ -57,7 +56,29 @@ static int call_application(WsgiApp *app, Slot *slot, Delivery *x, PyObject *env
     if (interpreter_is_forked_child())
         interpreter_exit_forked_child();
     if (closed < 0)
-        add_close_failure(ret_error);
+        add_failure(ret_error, "close() of the application's result failed:\n");
+    return r;
+}
+
+/* What the client was told, where it was told something: for request_finished(). */
+static unsigned final_status(const Delivery *x, int r)
+{
+    if (x->begun)
+        return x->sink->response->status;
+    return r == WSGI_E_ERROR ? 500 : 0;
+}
+
+/* The failure of a hook changes nothing for the client. */
+static int call_with_hooks(WsgiApp *app, Slot *slot, Delivery *x, PyObject *environ, char **ret_error)
+{
+    usec_t since = clock_now_usec();
+    int r;
+
+    if (hooks_request_started(app->hooks, environ) < 0)
+        add_failure(ret_error, "request_started() of app.hooks failed:\n");
+    r = call_application(app, slot, x, environ, ret_error);
+    if (hooks_request_finished(app->hooks, environ, final_status(x, r), clock_now_usec() - since) < 0)
+        add_failure(ret_error, "request_finished() of app.hooks failed:\n");
     return r;
 }
 
@@ -75,10 +96,12 @@ int wsgi_call(WsgiApp *app, const Request *request, const Spool *body, BodySourc
     if (!slot)
         return take_failure(&x, NULL, ret_error);
     environ = environ_new(&slot->environ, &app->slots.cache, request, body, peer);
-    if (environ)
-        r = call_application(app, slot, &x, environ, ret_error);
-    else
+    if (!environ)
         r = take_failure(&x, slot, ret_error);
+    else if (app->hooks)
+        r = call_with_hooks(app, slot, &x, environ, ret_error);
+    else
+        r = call_application(app, slot, &x, environ, ret_error);
     Py_XDECREF(environ);
     slot_give_back(&app->slots, slot);
     return r;

@@ -325,6 +325,7 @@ static void test_keys(void)
         "app.module=shop:make('x', y=2)",
         "app.module=l\xc3\xa4"
         "den:app",
+        "app.hooks=shop.hooks",
         "app.environment=A=1\n _b2=",
         "proxy.trusted=",
         "proxy.trusted=10.0.0.0/8 ::1 fe80::/10 unix 0.0.0.0/0",
@@ -353,6 +354,9 @@ static void test_keys(void)
         {"app.module=shop:f(", "is no application"},
         {"app.module=shop:a b", "is no application"},
         {"app.module=shop:a\nb", "a control character"},
+        {"app.hooks=shop:hooks", "\"shop:hooks\" is no module"},
+        {"app.hooks=shop.", "is no module"},
+        {"app.hooks=hooks/shop.py", "is no module"},
         {"app.environment=A=1\nPASS-WORD=hidden", "\"PASS-WORD\" is no name"},
         {"app.environment=1A=x", "is no name"},
         {"app.sendfile_roots=/srv/a media", "\"media\" is no absolute path"},
