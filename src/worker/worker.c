@@ -16,11 +16,15 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
+
+#define SLACK_SEC 2 /* so that it is the supervisor that ends a worker, and says so, where there is one */
 
 static ChannelEnd worker_channel(const WorkerOptions *o)
 {
@@ -150,10 +154,23 @@ static int worker_load(const WorkerOptions *o, Site *site, int errors_fd, char *
     return wsgi_app_prepare(site->app, &options, ret_error);
 }
 
-static void worker_unload(Site *site)
+/* Threads of the application, its hook and its atexit functions may never end. The supervisor gives them timeouts.graceful
+ * in all; this is for when it is gone. */
+static void worker_limit_end(const Config *c)
+{
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT};
+    struct itimerspec t = {.it_value.tv_sec = (time_t)(c->timeouts_graceful / USEC_PER_SEC) + SLACK_SEC};
+    timer_t timer;
+
+    if (timer_create(CLOCK_MONOTONIC, &e, &timer) < 0 || timer_settime(timer, 0, &t, NULL) < 0)
+        log_warning("Cannot limit the time that the worker takes to end: %s", strerror(errno));
+}
+
+static void worker_unload(const Config *config, Site *site)
 {
     _cleanup_free_ char *error = NULL;
 
+    worker_limit_end(config);
     if (wsgi_hooks_worker_exit(site->hooks, &error) < 0)
         log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "%s", error ? error : "out of memory");
     wsgi_app_free(site->app);
@@ -221,6 +238,6 @@ int worker_run(const WorkerOptions *o)
         error = NULL;
     if (r < 0)
         return worker_fail(o, error);
-    worker_unload(&site);
+    worker_unload(o->config, &site);
     return EX_OK;
 }

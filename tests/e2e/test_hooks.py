@@ -532,3 +532,12 @@ def test_thread_that_never_ends(start_server):
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
     ignore_faults(server)
+
+
+def test_thread_that_never_ends_without_supervisor(start_server):
+    server = start_server(ENDLESS, {"app_hooks": "source_app", "timeouts_graceful": "0"})
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    poll(lambda: not server.pids(), "the worker to be gone")
+    assert "in endless\n" in server.log()
+    server.process = None  # it did not stop as stop() wants it
