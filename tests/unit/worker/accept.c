@@ -61,7 +61,7 @@ static void rig_start(Rig *g, const char *setting)
                                    .listeners = &g->listener,
                                    .n_listeners = 1,
                                    .doorbell = g->doorbell,
-                                   .channel = g->channel[1],
+                                   .channel.fd = g->channel[1],
                                    .seat = &g->scoreboard->seats[0]},
                     &g->loop, &error),
            0);
