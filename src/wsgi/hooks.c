@@ -196,7 +196,7 @@ char *wsgi_hooks_describe_strangers(const WsgiHooks *hooks)
 static PyObject *worker_new(const WsgiWorker *worker)
 {
     static PyStructSequence_Field fields[] = {
-        {"seat", "from 0 on; its successor has the same"},
+        {"seat", "from 0 on; no other worker of the generation has it"},
         {"generation", "from 1 on; the next at each reload"},
         {"pid", NULL},
         {"site", NULL},
