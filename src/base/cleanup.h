@@ -57,3 +57,9 @@ static inline void closep(int *fd)
         __typeof__(b) min_b_ = (b);        \
         min_a_ < min_b_ ? min_a_ : min_b_; \
     })
+#define MAX(a, b)                          \
+    ({                                     \
+        __typeof__(a) max_a_ = (a);        \
+        __typeof__(b) max_b_ = (b);        \
+        max_a_ > max_b_ ? max_a_ : max_b_; \
+    })

@@ -9,6 +9,7 @@
  *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve)
  *   worker → supervisor   READY | FAILED (text)
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
+ *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
  *   worker → supervisor   DRAIN (does not accept any more)
  *   worker → supervisor   REPLACE (has answered its number of requests, and serves on until DRAIN)
  *
@@ -28,7 +29,8 @@ typedef enum MessageType {
     MESSAGE_READY,
     MESSAGE_DRAIN,
     MESSAGE_REPLACE,
-    MESSAGE_TYPE_LAST_ = MESSAGE_REPLACE,
+    MESSAGE_STOP,
+    MESSAGE_TYPE_LAST_ = MESSAGE_STOP,
 } MessageType;
 
 #define MESSAGE_TEXT_MAX 8192

@@ -150,6 +150,7 @@ static void clear_slots(const Generation *g, const Seat *s)
         atomic_store(&scoreboard_slot(g->scoreboard, s->number, i)->started_usec, 0);
     atomic_store(&g->scoreboard->seats[s->number].connections, 0);
     atomic_store(&g->scoreboard->seats[s->number].waiting_usec, 0);
+    atomic_store(&g->scoreboard->seats[s->number].exchanges, 0);
 }
 
 static bool exit_is_expected(const Seat *s, const siginfo_t *exit)

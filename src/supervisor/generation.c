@@ -253,6 +253,13 @@ void generation_drain_all(Generation *g, usec_t now)
         generation_drain(g, i, now);
 }
 
+void generation_hand_over(Generation *g, usec_t now)
+{
+    for (unsigned i = 0; i < g->n_seats; i++)
+        g->seats[i].hands_over = true;
+    generation_drain_all(g, now);
+}
+
 void generation_retire(Generation *g, usec_t now)
 {
     g->retired = true;

@@ -87,6 +87,8 @@ bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
 void generation_retire(Generation *g, usec_t now);
 void generation_drain(Generation *g, unsigned seat, usec_t now);
 void generation_drain_all(Generation *g, usec_t now);
+/* To everybody of it, whose sockets stay open for the next instance of the site. */
+void generation_hand_over(Generation *g, usec_t now);
 void generation_kill(Generation *g, usec_t now);
 
 /* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was

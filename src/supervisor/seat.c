@@ -163,7 +163,7 @@ static void act(Seat *s, SeatAction action, usec_t now)
         send_message(s, MESSAGE_GO);
         break;
     case SEAT_DO_DRAIN:
-        send_message(s, MESSAGE_DRAIN);
+        send_message(s, s->hands_over ? MESSAGE_STOP : MESSAGE_DRAIN);
         break;
     case SEAT_DO_TERMINATE:
         send_signal(s, SIGTERM);

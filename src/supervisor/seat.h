@@ -89,6 +89,7 @@ typedef struct Seat {
     bool is_dropped;     /* it said what is not to be believed; nobody listens to it */
     bool is_leaving;     /* is told to go as soon as another serves in its place */
     bool is_suspect;     /* the one before failed: did not serve, or died young */
+    bool hands_over;     /* the next instance of the site serves what waits in the listeners' queues */
 } Seat;
 
 void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t graceful_usec);

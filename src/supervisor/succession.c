@@ -33,6 +33,11 @@ static GenerationCount count_all(const Succession *s)
     return sum;
 }
 
+bool succession_is_settled(const Succession *s)
+{
+    return s->started && !s->candidate && !s->rolling && !s->reload_wanted && !s->stopping;
+}
+
 static void append_trouble(const Succession *s, char *to, size_t size)
 {
     if (s->reload_failure)
@@ -87,10 +92,13 @@ void succession_stop(Succession *s, usec_t now)
     usec_t limit = s->current ? s->current->config->timeouts_graceful : 0;
 
     s->stopping = true;
-    retire(s, &s->candidate, true, now);
-    retire(s, &s->current, true, now);
+    retire(s, &s->candidate, false, now);
+    retire(s, &s->current, false, now);
     for (Generation *g = s->retired; g; g = g->next)
-        generation_drain_all(g, now);
+        if (s->sockets_are_held)
+            generation_hand_over(g, now);
+        else
+            generation_drain_all(g, now);
     status_expect_work(&s->status, limit + 3 * SEAT_GRACE_USEC, now);
 }
 

@@ -12,6 +12,7 @@ typedef struct Succession {
     const SupervisorOptions *options;
     sd_event *event; /* borrowed, as are the sockets */
     const Sockets *sockets;
+    bool sockets_are_held; /* by systemd, which starts the next instance when somebody connects */
     Generation *candidate; /* has still to prove itself */
     Generation *current;   /* serves */
     Generation *retired;   /* a list: serve until they are replaced, then go */
@@ -46,6 +47,9 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
 /* Does all that follows from what happened, until nothing follows any more. Returns when it wants to be
  * called again, at the latest; it is over when s->stopping and no generation is left. */
 usec_t succession_advance(Succession *s, usec_t now);
+
+/* Serves, and neither loads nor replaces anything. */
+bool succession_is_settled(const Succession *s);
 
 /* Whether the process was one of ours. */
 bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "base/title.h"
+#include "supervisor/idle.h"
 #include "supervisor/notify.h"
 #include "supervisor/report.h"
 #include "supervisor/sockets.h"
@@ -22,6 +23,7 @@
 #define NEVER UINT64_MAX
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 #define UNIX_SOCKET_MODE 0660
+#define IDLE_EXIT_MIN_USEC (100 * USEC_PER_MSEC) /* enough to accept what the site was started for */
 
 typedef struct Supervisor {
     const SupervisorOptions *options;
@@ -30,7 +32,42 @@ typedef struct Supervisor {
     Notifier notifier;
     Sockets sockets;
     Succession succession;
+    usec_t unsettled_usec; /* when a start or reload was last under way */
 } Supervisor;
+
+/* --- stop --- */
+
+/* Closes the sockets first: who connects to one that was bound here is refused from now on, instead of
+ * waiting for an answer that won't come. One of systemd's stays open there, for the next instance. */
+static void stop(Supervisor *s, const char *status)
+{
+    notify_stopping(&s->notifier, status);
+    sockets_close(&s->sockets);
+    succession_stop(&s->succession, clock_now_usec());
+}
+
+/* Nothing is lost where a connection comes at this very moment: a worker has accepted it, and serves it, or it waits in the
+ * kernel's queue, for which systemd starts the next instance. Returns when to look again, at the latest. */
+static usec_t stop_when_idle(Supervisor *s, usec_t now)
+{
+    const Succession *u = &s->succession;
+    char text[FORMAT_VALUE_MAX];
+    usec_t limit, at;
+
+    if (!succession_is_settled(u))
+        s->unsettled_usec = now;
+    if (!u->sockets_are_held || !u->current || u->current->config->service_idle_exit == 0)
+        return NEVER;
+    limit = MAX(u->current->config->service_idle_exit, IDLE_EXIT_MIN_USEC);
+    at = idle_since(u, now);
+    at = MAX(at, s->unsettled_usec) + limit;
+    if (at > now)
+        return at;
+    log_info("No request for service.idle_exit=%s: stopping until there is one",
+             format_duration(text, limit));
+    stop(s, "Stopping: nobody asked for anything");
+    return now;
+}
 
 /* --- events --- */
 
@@ -51,8 +88,6 @@ static int on_child(sd_event_source *source, const struct signalfd_siginfo *info
     }
 }
 
-/* Closes the sockets first: who connects to one that was bound here is refused from now on, instead of
- * waiting for an answer that won't come. One of systemd's stays open there, for the next instance. */
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
     const char *name = sigabbrev_np((int)info->ssi_signo);
@@ -67,9 +102,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
     }
     log_info("SIG%s: stopping", name);
-    notify_stopping(&s->notifier, "Stopping");
-    sockets_close(&s->sockets);
-    succession_stop(&s->succession, clock_now_usec());
+    stop(s, "Stopping");
     return 0;
 }
 
@@ -155,6 +188,8 @@ static int loop(Supervisor *s)
 
         if (u->stopping && !u->retired)
             return 0;
+        due = stop_when_idle(s, now);
+        next = MIN(next, due);
         due = status_update(&u->status, &s->notifier, succession_describe(u, text), now);
         next = MIN(next, due);
         due = notify_advance(&s->notifier, now);
@@ -209,6 +244,7 @@ static int start(Supervisor *s, char **ret_error)
 
     if (r != 0)
         return r < 0 ? succession_os_error("Cannot take sockets", r, ret_error) : EXIT_USAGE;
+    s->succession.sockets_are_held = s->sockets.n > 0 && notify_is_on(&s->notifier);
     r = succession_load_config(s->options, &config, ret_error);
     if (r != 0)
         return r;
@@ -216,6 +252,9 @@ static int start(Supervisor *s, char **ret_error)
     r = get_sockets(s, config, ret_error);
     if (r != 0)
         return r;
+    if (config->service_idle_exit > 0 && !s->succession.sockets_are_held)
+        log_warning(
+            "service.idle_exit is ignored: no service manager holds the sockets, to start this again");
     r = prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : block_signals();
     if (r == 0)
         r = add_events(s);

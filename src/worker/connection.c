@@ -44,8 +44,10 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
 
 void connection_release_exchange(Loop *l, Connection *c)
 {
-    if (c->exchange)
-        exchange_pool_put(&l->exchanges, TAKE_PTR(c->exchange));
+    if (!c->exchange)
+        return;
+    exchange_pool_put(&l->exchanges, TAKE_PTR(c->exchange));
+    l->active_usec = l->now;
 }
 
 void connection_close(Loop *l, Connection *c)

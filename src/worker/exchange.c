@@ -55,10 +55,13 @@ Exchange *exchange_pool_get(ExchangePool *p)
 {
     Exchange *x = p->free;
 
-    if (!x)
-        return exchange_new(p);
-    p->free = x->next_free;
-    p->n_free--;
+    if (x) {
+        p->free = x->next_free;
+        p->n_free--;
+    } else {
+        x = exchange_new(p);
+    }
+    p->n_used += x != NULL;
     return x;
 }
 
@@ -86,6 +89,7 @@ void exchange_next_request(Exchange *x)
 
 void exchange_pool_put(ExchangePool *p, Exchange *x)
 {
+    p->n_used--;
     if (p->n_free >= POOL_MAX || x->in.capacity > KEPT_INPUT_MAX) {
         exchange_free(x);
         return;

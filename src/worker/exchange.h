@@ -61,6 +61,7 @@ typedef struct ExchangePool {
     const char *directory; /* of temporary files; borrowed */
     Exchange *free;
     unsigned n_free;
+    unsigned n_used;
 } ExchangePool;
 
 void exchange_pool_init(ExchangePool *p, const Config *config, const char *directory);

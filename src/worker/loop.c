@@ -197,9 +197,9 @@ static void loop_on_channel(Loop *l)
         return;
     if (r == 0)
         message_close_fds(m);
-    if (r == 0 && m->type != MESSAGE_DRAIN)
+    if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
-    loop_drain(l);
+    loop_drain(l, r == 0 && m->type == MESSAGE_DRAIN);
     if (r != 0) { /* the supervisor is gone: nothing else will come from there */
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel.fd, NULL);
         return;
@@ -304,6 +304,18 @@ static void loop_update_date(Loop *l)
     date_format(t, l->date);
 }
 
+/* How it stands while this waits. The number of exchanges comes last: who reads 0 there reads a time that holds. */
+static void loop_publish(const Loop *l)
+{
+    ScoreboardSeat *s = l->seat;
+
+    atomic_store_explicit(&s->connections, (uint32_t)l->n_connections, memory_order_relaxed);
+    atomic_store_explicit(&s->waiting_usec, l->ready.first ? l->ready.first->exchange->ready_usec : 0,
+                          memory_order_relaxed);
+    atomic_store_explicit(&s->active_usec, l->active_usec, memory_order_relaxed);
+    atomic_store_explicit(&s->exchanges, l->exchanges.n_used, memory_order_release);
+}
+
 int loop_turn(Loop *l, bool may_block)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -317,8 +329,7 @@ int loop_turn(Loop *l, bool may_block)
         return r;
     accept_connections(l);
     may_block = may_block && !loop_has_work(l);
-    atomic_store_explicit(&l->seat->waiting_usec, l->ready.first ? l->ready.first->exchange->ready_usec : 0,
-                          memory_order_relaxed);
+    loop_publish(l);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
         return -errno;
@@ -330,7 +341,6 @@ int loop_turn(Loop *l, bool may_block)
     if (l->ready.n == 0) /* else when it is known whether that takes long: a sibling may be idle */
         accept_connections(l);
     loop_expire(l);
-    atomic_store_explicit(&l->seat->connections, (uint32_t)l->n_connections, memory_order_relaxed);
     return n < 0 ? 0 : n;
 }
 
@@ -415,12 +425,15 @@ static void loop_bid_farewell(Loop *l, TimeoutKind kind)
     }
 }
 
-void loop_drain(Loop *l)
+void loop_drain(Loop *l, bool takes_waiting)
 {
     if (l->is_draining)
         return;
     l->is_draining = true;
-    accept_stop(l);
+    if (takes_waiting)
+        accept_stop(l);
+    else
+        (void)accept_set(l, false);
     l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
     loop_bid_farewell(l, TIMEOUT_HEAD);
     loop_bid_farewell(l, TIMEOUT_KEEPALIVE);

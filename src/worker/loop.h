@@ -97,6 +97,7 @@ typedef struct Loop {
     usec_t next_exhaustion_record_usec;
 
     usec_t now;
+    usec_t active_usec; /* when the last exchange ended; 0: none has */
     time_t date_second;
     char date[DATE_SIZE];
 
@@ -160,8 +161,9 @@ bool loop_must_flush(const Loop *l);
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);
 
-/* Accept no more; finish what is under way, for timeouts.graceful at most. */
-void loop_drain(Loop *l);
+/* Accept no more; finish what is under way, for timeouts.graceful at most. takes_waiting: also what waits in the listeners'
+ * queues now. */
+void loop_drain(Loop *l, bool takes_waiting);
 
 /* It has served enough. */
 void loop_ask_for_replacement(Loop *l);

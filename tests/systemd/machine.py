@@ -92,9 +92,9 @@ class Machine:
     def popen(self, *command, **options):
         return subprocess.Popen([BOOT, "exec", self.name, *command], text=True, **options)
 
-    def run(self, *command, check=True, stdin=subprocess.DEVNULL):
+    def run(self, *command, check=True, stdin=subprocess.DEVNULL, timeout=4 * DEADLINE):
         result = subprocess.run([BOOT, "exec", self.name, *command], stdin=stdin, capture_output=True, text=True,
-                                timeout=4 * DEADLINE)
+                                timeout=timeout)
         if check:
             assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
         return result

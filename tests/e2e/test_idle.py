@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""service.idle_exit: when a site exits, when not, and that nobody is lost by it. The test plays systemd: it holds the
+listening socket, and starts the next instance."""
+import contextlib
+import signal
+import socket
+import time
+
+from client import request
+from harness import Server
+from supervision import APP, SLOW, in_background, notified, processes, release, reload, text, wait_for_file, write_app
+from test_supervisor import Foreground, ask, free_port
+
+IDLE = "200ms"
+PINGS = {"WATCHDOG_USEC": "500000"}  # a message each quarter of a second, longer than IDLE
+
+
+def start(start_server, **config):
+    return start_server(APP, {"service_idle_exit": IDLE, **config}, environment=PINGS)
+
+
+def stays(server):
+    """For longer than service.idle_exit, by what the supervisor says meanwhile."""
+    n = server.notify.lines().count("WATCHDOG=1")
+    notified(server, "^WATCHDOG=1$", n + 2)
+    assert "STOPPING=1" not in server.notify.lines()
+
+
+def exits(server):
+    assert server.wait() == 0
+    assert "STOPPING=1" in server.notify.lines()
+    assert f"No request for service.idle_exit={IDLE}" in server.log()
+    assert not processes(server)
+
+
+class Next(Server):
+    """The next instance on the sockets of one that has ended; for a with statement."""
+
+    def __init__(self, server, app=APP):
+        super().__init__(app, {"service_idle_exit": IDLE}, listeners=server.listeners)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exception):
+        self.stop()
+
+
+def test_without_a_request(start_server):
+    exits(start(start_server))
+
+
+def test_after_a_request(start_server):
+    server = start(start_server, workers_count=2)
+    begun = time.monotonic()
+    assert text(server) == "one"
+    exits(server)
+    assert time.monotonic() - begun >= 0.2
+    assert "Stopped after 1 requests" in server.log()
+
+
+def test_not_during_a_request(start_server):
+    server = start(start_server, workers_count=2)
+    thread, result = in_background(server.get, "/wait")
+    wait_for_file(server, "waiting")
+    stays(server)
+    release(server, "waiting")
+    thread.join()
+    assert result["value"].status == 200
+    exits(server)
+
+
+def test_not_while_a_client_sends(start_server):
+    server = start(start_server)
+    with server.connect() as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: ")
+        stays(server)
+        connection.send(b"a\r\n\r\n")
+        assert connection.read_response().status == 200
+        exits(server)
+
+
+def test_not_during_a_reload(start_server):
+    server = start(start_server)
+    write_app(server, SLOW)
+    reload_thread, _ = in_background(reload, server)
+    wait_for_file(server, "importing")
+    stays(server)
+    release(server, "importing")
+    reload_thread.join()
+    exits(server)
+
+
+def test_open_connections_are_idle_without_a_request(start_server):
+    """Kept alive, and never used: else one browser would keep a site up."""
+    server = start(start_server)
+    with server.connect() as used, server.connect() as unused:
+        assert used.request("GET", "/").status == 200
+        exits(server)
+        for connection in used, unused:
+            assert connection.at_end()
+
+
+def test_the_next_instance_answers_whoever_came_late(start_server):
+    server = start(start_server)
+    notified(server, "^STOPPING=1")
+    with server.connect() as at_its_end:
+        at_its_end.send(request())
+        assert server.wait() == 0
+        with server.connect() as after, Next(server) as following:
+            after.send(request())
+            assert [at_its_end.read_response().status, after.read_response().status] == [200, 200]
+            exits(following)
+
+
+def test_stop_leaves_who_waits_to_the_next_instance(start_server):
+    """A busy worker accepts nobody whom it may not get to serve."""
+    server = start_server(APP, {"workers_count": 1})
+    thread, result = in_background(server.get, "/wait")
+    wait_for_file(server, "waiting")
+    with contextlib.ExitStack() as stack:
+        waiting = []
+        for _ in range(8):
+            waiting.append(stack.enter_context(server.connect()))
+            waiting[-1].send(request())
+        server.signal(signal.SIGTERM)
+        notified(server, "^STOPPING=1")
+        release(server, "waiting")
+        assert server.wait() == 0
+        thread.join()
+        assert result["value"].body == b"one"
+        stack.enter_context(Next(server, APP.replace('"one"', '"two"')))
+        answers = [connection.read_response().body for connection in waiting]
+        assert answers == sorted(answers) and set(answers) <= {b"one", b"two"} and answers[-1] == b"two", answers
+
+
+def test_ignored_where_nobody_would_start_it_again(tmp_path):
+    port = free_port()
+    arguments = ["-w1", "-b", f"127.0.0.1:{port}", "--set", "service.idle_exit=100ms", "--set", "timeouts.graceful=1s"]
+    with Foreground(tmp_path, *arguments, "source_app:app") as server:
+        server.wait_for_log("service.idle_exit is ignored: no service manager holds the sockets")
+        server.wait_for_log("Ready")
+        assert ask(socket.AF_INET, ("127.0.0.1", port)).endswith(b"one")
+        server.stop()
