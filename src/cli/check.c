@@ -11,6 +11,7 @@
 #include "config/staff.h"
 #include "ipc/channel.h"
 #include "ipc/scoreboard.h"
+#include "ipc/totals.h"
 #include "supervisor/report.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker-program.h"
@@ -124,6 +125,8 @@ static int judge(const char *path, const Config *config, int channel, pid_t pid)
 static int load_application(const char *path, const char *site, const Config *config)
 {
     _cleanup_(scoreboard_freep) Scoreboard *scoreboard = NULL;
+    _cleanup_(totals_freep) Totals *totals = NULL;
+    _cleanup_close_ int totals_fd = -EBADF;
     _cleanup_free_ char *program = NULL, *error = NULL;
     int channel, r = worker_program_find(config->app_virtualenv, &program, &error);
     pid_t pid;
@@ -133,10 +136,12 @@ static int load_application(const char *path, const char *site, const Config *co
     if (r == 0)
         r = scoreboard_new(config_staff(config).n_seats, config->workers_threads, &scoreboard);
     if (r == 0)
+        r = totals_new(&totals, &totals_fd);
+    if (r == 0)
         r = worker_program_start(program, site, &channel, &pid);
     if (r < 0)
         return complain(path, strerror(-r), EXIT_OS);
-    r = worker_program_greet(channel, site, 1, config, scoreboard->fd, NULL, 0);
+    r = worker_program_greet(channel, site, 1, config, scoreboard->fd, totals_fd, NULL, 0);
     if (r < 0 && r != -EPIPE) {
         siginfo_t exit;
 

@@ -341,7 +341,8 @@ bool children_on_exit(Generation *g, const siginfo_t *exit, usec_t now)
     return false;
 }
 
-int children_start_zygote(Generation *g, const char *site, const char *path, const Sockets *sockets)
+int children_start_zygote(Generation *g, const char *site, const char *path, const Sockets *sockets,
+                          int totals_fd)
 {
     int listeners[WORKER_PROGRAM_LISTENERS_MAX], r;
 
@@ -353,6 +354,6 @@ int children_start_zygote(Generation *g, const char *site, const char *path, con
     r = sd_event_add_io(g->event, &g->source, g->channel, EPOLLIN, on_zygote, g);
     if (r < 0)
         return r;
-    return worker_program_greet(g->channel, site, g->number, g->config, g->scoreboard->fd, listeners,
-                                sockets->n);
+    return worker_program_greet(g->channel, site, g->number, g->config, g->scoreboard->fd, totals_fd,
+                                listeners, sockets->n);
 }

@@ -14,7 +14,8 @@ void children_note_failure(Generation *g, const char *text);
 
 /* A zygote that runs already when this fails sees the end of its channel: generation_free() closes it. 0 or
  * negative errno. */
-int children_start_zygote(Generation *g, const char *site, const char *path, const Sockets *sockets);
+int children_start_zygote(Generation *g, const char *site, const char *path, const Sockets *sockets,
+                          int totals_fd);
 
 /* The end of its channel tells it to go, and a signal, unless that is 0; what it still has to say is read. */
 void children_dismiss_zygote(Generation *g, int signal_number, usec_t now);

@@ -302,7 +302,6 @@ GenerationCount generation_count(const Generation *g)
     for (unsigned i = 0; i < g->n_seats; i++) {
         c.n_serving += g->seats[i].state == SEAT_SERVING;
         c.n_workers += g->seats[i].state != SEAT_EMPTY;
-        c.n_requests += atomic_load(&g->scoreboard->seats[i].requests);
         for (unsigned j = 0; j < g->scoreboard->n_slots; j++)
             c.n_busy += atomic_load(&scoreboard_slot(g->scoreboard, i, j)->started_usec) > 0;
     }
@@ -367,7 +366,7 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
 }
 
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
-                   Generation **ret, char **ret_error)
+                   int totals_fd, Generation **ret, char **ret_error)
 {
     _cleanup_(generation_freep) Generation *g = NULL;
     _cleanup_free_ char *path = NULL;
@@ -379,7 +378,7 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
     r = worker_program_find(config->app_virtualenv, &path, ret_error);
     if (r != 0)
         return r;
-    r = children_start_zygote(g, site, path, sockets);
+    r = children_start_zygote(g, site, path, sockets, totals_fd);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(g);

@@ -63,7 +63,7 @@ struct Generation {
 /* Starts the zygote. config belongs to the generation from now on, also after an error. 0, negative errno, or
  * WORKER_PROGRAM_E_NONE with *ret_error. */
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
-                   Generation **ret, char **ret_error);
+                   int totals_fd, Generation **ret, char **ret_error);
 
 /* Processes are left alone; they see the end of their channels. */
 Generation *generation_free(Generation *g);
@@ -106,7 +106,6 @@ typedef struct GenerationCount {
     unsigned n_serving;
     unsigned n_workers; /* processes, in any state */
     unsigned n_busy;    /* requests in the application */
-    uint64_t n_requests;
 } GenerationCount;
 
 GenerationCount generation_count(const Generation *g);

@@ -44,7 +44,7 @@ static bool notify_send(const Notifier *n, const char *text, int fd, int flags)
 
 static void forget_oldest(Notifier *n)
 {
-    free(n->waiting[0]);
+    free(n->waiting[0].text);
     n->n_waiting--;
     memmove(n->waiting, n->waiting + 1, n->n_waiting * sizeof *n->waiting);
 }
@@ -52,7 +52,7 @@ static void forget_oldest(Notifier *n)
 static bool send_waiting(Notifier *n, int flags)
 {
     while (n->n_waiting > 0) {
-        if (!notify_send(n, n->waiting[0], -EBADF, flags))
+        if (!notify_send(n, n->waiting[0].text, n->waiting[0].fd, flags))
             return false;
         forget_oldest(n);
     }
@@ -60,19 +60,24 @@ static bool send_waiting(Notifier *n, int flags)
 }
 
 /* The newest are those that count. */
-static void keep(Notifier *n, char *text)
+static void keep(Notifier *n, char *text, int fd)
 {
     if (n->n_waiting == NOTIFY_WAITING_MAX)
         forget_oldest(n);
-    n->waiting[n->n_waiting++] = text;
+    n->waiting[n->n_waiting++] = (Notification){text, fd};
+}
+
+static bool tell_with(Notifier *n, const char *text, int fd)
+{
+    return !notify_is_on(n) || (n->n_waiting == 0 && notify_send(n, text, fd, MSG_DONTWAIT));
 }
 
 static bool tell(Notifier *n, const char *text)
 {
-    return !notify_is_on(n) || (n->n_waiting == 0 && notify_send(n, text, -EBADF, MSG_DONTWAIT));
+    return tell_with(n, text, -EBADF);
 }
 
-__attribute__((__format__(__printf__, 2, 3))) static void insist(Notifier *n, const char *format, ...)
+__attribute__((__format__(__printf__, 3, 4))) static void insist(Notifier *n, int fd, const char *format, ...)
 {
     _cleanup_free_ char *text = NULL;
     va_list ap;
@@ -83,8 +88,8 @@ __attribute__((__format__(__printf__, 2, 3))) static void insist(Notifier *n, co
     va_end(ap);
     if (r < 0)
         text = NULL;
-    else if (!tell(n, text))
-        keep(n, TAKE_PTR(text));
+    else if (!tell_with(n, text, fd))
+        keep(n, TAKE_PTR(text), fd);
 }
 
 /* --- start and end --- */
@@ -167,17 +172,27 @@ bool notify_extend_timeout(Notifier *n, usec_t usec)
 
 void notify_ready(Notifier *n, const char *status)
 {
-    insist(n, "READY=1\nSTATUS=%s", status);
+    insist(n, -EBADF, "READY=1\nSTATUS=%s", status);
 }
 
 void notify_reloading(Notifier *n, const char *status)
 {
-    insist(n, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=%s", clock_now_usec(), status);
+    insist(n, -EBADF, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=%s", clock_now_usec(), status);
 }
 
 void notify_stopping(Notifier *n, const char *status)
 {
-    insist(n, "STOPPING=1\nSTATUS=%s", status);
+    insist(n, -EBADF, "STOPPING=1\nSTATUS=%s", status);
+}
+
+void notify_store(Notifier *n, const char *name, int fd)
+{
+    insist(n, fd, "FDSTORE=1\nFDNAME=%s", name);
+}
+
+void notify_unstore(Notifier *n, const char *name)
+{
+    insist(n, -EBADF, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
 void notify_hopeless(Notifier *n, const char *status)
@@ -195,7 +210,7 @@ void notify_failed(Notifier *n, const char *status)
 
     if (!notify_is_on(n))
         return;
-    insist(n, "STATUS=%s", status);
+    insist(n, -EBADF, "STATUS=%s", status);
     if (!send_waiting(n, 0) || pipe2(ends, O_CLOEXEC) < 0)
         return;
     in = ends[0];

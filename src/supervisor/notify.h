@@ -13,11 +13,16 @@
 
 #define NOTIFY_WAITING_MAX 4 /* two reloads; of more than that, systemd need not know */
 
+typedef struct Notification {
+    char *text;
+    int fd; /* borrowed; or -EBADF */
+} Notification;
+
 typedef struct Notifier {
     int fd; /* -EBADF: nobody listens, nothing happens */
     struct sockaddr_un address;
     socklen_t address_size;
-    char *waiting[NOTIFY_WAITING_MAX]; /* what was not taken yet, the oldest first */
+    Notification waiting[NOTIFY_WAITING_MAX]; /* what was not taken yet, the oldest first */
     size_t n_waiting;
     usec_t watchdog_usec;      /* between two pings; 0: none are wanted */
     usec_t next_watchdog_usec; /* when the next one is due */
@@ -47,6 +52,11 @@ void notify_reloading(Notifier *n, const char *status);
 void notify_stopping(Notifier *n, const char *status);
 /* The service is to be treated as if its watchdog had run out. */
 void notify_hopeless(Notifier *n, const char *status);
+
+/* systemd is to keep a copy of fd, and pass it to the next instance under this name; or to keep none of that name any more. fd stays
+ * open until notify_close(). */
+void notify_store(Notifier *n, const char *name, int fd);
+void notify_unstore(Notifier *n, const char *name);
 
 /* The last words before an exit with a failure; waits until they were read, but not for ever. */
 void notify_failed(Notifier *n, const char *status);

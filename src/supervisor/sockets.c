@@ -82,6 +82,24 @@ static int refuse(char **ret_error, const char *name, int fd, const char *why)
     return SOCKETS_E_REFUSED;
 }
 
+/* The names in systemd's store begin with it, and no socket's does. */
+static bool name_is_stored(const char *name)
+{
+    return strncmp(name, "stored", strlen("stored")) == 0;
+}
+
+static void take_stored(Notifier *n, int fd, const char *name, int *ret_stored)
+{
+    if (strcmp(name, SOCKETS_STORED) == 0 && *ret_stored < 0) {
+        *ret_stored = fd;
+        return;
+    }
+    log_debug("Descriptor \"%s\" was stored by another version; closing it", name);
+    if (strcmp(name, SOCKETS_STORED) != 0)
+        notify_unstore(n, name);
+    close(fd);
+}
+
 /* fd: owned, unless this returns an error. */
 static int take(Sockets *s, int fd, const char *name, char **ret_error)
 {
@@ -106,16 +124,20 @@ static int take(Sockets *s, int fd, const char *name, char **ret_error)
     return sockets_add(s, fd);
 }
 
-int sockets_take_passed(Sockets *ret, char **ret_error)
+int sockets_take_passed(Notifier *notifier, Sockets *ret, int *ret_stored, char **ret_error)
 {
     _cleanup_strv_ char **names = NULL;
     int n = sd_listen_fds_with_names(1, &names), r = 0;
 
     *ret = (Sockets){0};
+    *ret_stored = -EBADF;
     if (n < 0)
         return n;
     for (int i = 0; i < n && r == 0; i++)
-        r = take(ret, SD_LISTEN_FDS_START + i, names[i], ret_error);
+        if (name_is_stored(names[i]))
+            take_stored(notifier, SD_LISTEN_FDS_START + i, names[i], ret_stored);
+        else
+            r = take(ret, SD_LISTEN_FDS_START + i, names[i], ret_error);
     return r;
 }
 

@@ -19,7 +19,7 @@
 static GenerationCount count_all(const Succession *s)
 {
     const Generation *first[] = {s->candidate, s->current, s->retired};
-    GenerationCount sum = {.n_requests = s->n_requests_gone};
+    GenerationCount sum = {0};
 
     for (size_t i = 0; i < ELEMENTSOF(first); i++)
         for (const Generation *g = first[i]; g; g = g->next) {
@@ -28,7 +28,6 @@ static GenerationCount count_all(const Succession *s)
             sum.n_serving += c.n_serving;
             sum.n_workers += c.n_workers;
             sum.n_busy += c.n_busy;
-            sum.n_requests += c.n_requests;
         }
     return sum;
 }
@@ -58,8 +57,9 @@ const char *succession_describe(const Succession *s, char to[static STATUS_TEXT_
         (void)snprintf(to, STATUS_TEXT_MAX, "Loading the application");
     else {
         n = snprintf(to, STATUS_TEXT_MAX, "%u/%u workers, %u busy, %" PRIu64 " requests, generation %u%s",
-                     generation_count(s->current).n_serving, s->current->n_wanted, c.n_busy, c.n_requests,
-                     s->current->number, s->candidate ? ", loading the next" : "");
+                     generation_count(s->current).n_serving, s->current->n_wanted, c.n_busy,
+                     totals_requests(s->totals), s->current->number,
+                     s->candidate ? ", loading the next" : "");
         if (n > 0 && n < STATUS_TEXT_MAX)
             append_trouble(s, to + n, (size_t)(STATUS_TEXT_MAX - n));
     }
@@ -136,8 +136,8 @@ int succession_load_config(const SupervisorOptions *o, Config **ret, char **ret_
 int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now)
 {
     usec_t limit = (config->workers_count + 2) * config->timeouts_load;
-    int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, &s->candidate,
-                           ret_error);
+    int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
+                           &s->candidate, ret_error);
 
     if (r == 0 && s->current)
         generation_succeed(s->candidate, s->current);
@@ -317,7 +317,6 @@ static bool sweep(Succession *s)
             continue;
         }
         *at = g->next;
-        s->n_requests_gone += generation_count(g).n_requests;
         generation_free(g);
         changed = true;
     }

@@ -4,6 +4,7 @@
  * on. */
 #pragma once
 
+#include "ipc/totals.h"
 #include "supervisor/generation.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
@@ -13,12 +14,13 @@ typedef struct Succession {
     sd_event *event; /* borrowed, as are the sockets */
     const Sockets *sockets;
     bool sockets_are_held; /* by systemd, which starts the next instance when somebody connects */
+    Totals *totals;        /* borrowed, as is totals_fd */
+    int totals_fd;
     Generation *candidate; /* has still to prove itself */
     Generation *current;   /* serves */
     Generation *retired;   /* a list: serve until they are replaced, then go */
     unsigned n_generations;
-    uint64_t n_requests_gone; /* of generations that are no more */
-    bool started;             /* READY=1 was sent for the first time */
+    bool started; /* READY=1 was sent for the first time */
     bool stopping;
     bool reload_wanted; /* set by SIGHUP */
     bool reloading;     /* RELOADING=1 was sent, and no READY=1 since */

@@ -32,7 +32,10 @@ typedef struct Supervisor {
     Notifier notifier;
     Sockets sockets;
     Succession succession;
-    usec_t unsettled_usec; /* when a start or reload was last under way */
+    Totals *totals;
+    int totals_fd;
+    uint64_t n_requests_before; /* of earlier instances */
+    usec_t unsettled_usec;      /* when a start or reload was last under way */
 } Supervisor;
 
 /* --- stop --- */
@@ -236,11 +239,33 @@ static int get_sockets(Supervisor *s, const Config *config, char **ret_error)
     return r;
 }
 
+/* Where an earlier instance left them, or from 0 on. */
+static int open_totals(Supervisor *s)
+{
+    int r = s->totals_fd >= 0 ? totals_map(s->totals_fd, &s->totals) : -ENOENT;
+
+    if (r < 0) {
+        if (r != -ENOENT)
+            log_warning("The totals of earlier instances can't be used: %s", strerror(-r));
+        if (s->totals_fd >= 0)
+            notify_unstore(&s->notifier, SOCKETS_STORED);
+        closep(&(int){TAKE_FD(s->totals_fd)});
+        r = totals_new(&s->totals, &s->totals_fd);
+        if (r < 0)
+            return r;
+        notify_store(&s->notifier, SOCKETS_STORED, s->totals_fd);
+    }
+    s->n_requests_before = totals_requests(s->totals);
+    s->succession.totals = s->totals;
+    s->succession.totals_fd = s->totals_fd;
+    return 0;
+}
+
 /* As succession_load_config(). */
 static int start(Supervisor *s, char **ret_error)
 {
     _cleanup_(config_freep) Config *config = NULL;
-    int r = sockets_take_passed(&s->sockets, ret_error);
+    int r = sockets_take_passed(&s->notifier, &s->sockets, &s->totals_fd, ret_error);
 
     if (r != 0)
         return r < 0 ? succession_os_error("Cannot take sockets", r, ret_error) : EXIT_USAGE;
@@ -258,6 +283,8 @@ static int start(Supervisor *s, char **ret_error)
     r = prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : block_signals();
     if (r == 0)
         r = add_events(s);
+    if (r == 0)
+        r = open_totals(s);
     if (r < 0)
         return succession_os_error("Cannot set up the supervisor", r, ret_error);
     s->succession.event = s->event;
@@ -280,6 +307,8 @@ static void deinit(Supervisor *s)
 {
     succession_deinit(&s->succession);
     sockets_close(&s->sockets);
+    totals_free(s->totals);
+    closep(&s->totals_fd);
     sd_event_source_disable_unref(s->timer);
     sd_event_unref(s->event);
     notify_close(&s->notifier);
@@ -293,13 +322,14 @@ static int finish(Supervisor *s, int r)
         notify_failed(&s->notifier, s->succession.exit_reason ? s->succession.exit_reason : strerror(ENOMEM));
     else
         log_full(LOG_NOTICE, MESSAGE_STOPPED, NULL, "Stopped after %" PRIu64 " requests",
-                 s->succession.n_requests_gone);
+                 totals_requests(s->totals) - s->n_requests_before);
     return s->succession.exit_status;
 }
 
 int supervisor_run(const SupervisorOptions *options)
 {
     Supervisor s = {.options = options,
+                    .totals_fd = -EBADF,
                     .succession = {.options = options, .sockets = &s.sockets, .notifier = &s.notifier}};
     _cleanup_free_ char *error = NULL;
     int r;

@@ -187,9 +187,9 @@ int worker_program_start(const char *path, const char *site, int *ret_channel, p
 }
 
 int worker_program_greet(int channel, const char *site, unsigned generation, const Config *config,
-                         int scoreboard_fd, const int *listeners, size_t n_listeners)
+                         int scoreboard_fd, int totals_fd, const int *listeners, size_t n_listeners)
 {
-    Message m = {.type = MESSAGE_HELLO, .generation = generation, .n_fds = 2 + n_listeners};
+    Message m = {.type = MESSAGE_HELLO, .generation = generation, .n_fds = 3 + n_listeners};
     _cleanup_free_ char *text = NULL;
     _cleanup_close_ int memory = -EBADF;
     int r = config_format(config, true, &text);
@@ -201,8 +201,9 @@ int worker_program_greet(int channel, const char *site, unsigned generation, con
         return memory;
     m.fds[0] = memory;
     m.fds[1] = scoreboard_fd;
+    m.fds[2] = totals_fd;
     if (n_listeners > 0)
-        memcpy(&m.fds[2], listeners, n_listeners * sizeof(*listeners));
+        memcpy(&m.fds[3], listeners, n_listeners * sizeof(*listeners));
     (void)snprintf(m.text, sizeof(m.text), "%s", site);
     return channel_send(channel, &m);
 }

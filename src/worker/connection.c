@@ -186,7 +186,7 @@ void connection_on_response(Loop *l, Connection *c)
     bool is_unreceived;
 
     record_error(c);
-    atomic_fetch_add_explicit(&l->seat->requests, 1, memory_order_relaxed);
+    loop_count_request(l);
     if (--l->n_until_replaced == 0)
         loop_ask_for_replacement(l);
     if (x->refused_status > 0 && !x->is_cut) {

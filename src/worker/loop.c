@@ -141,6 +141,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->doorbell = o->doorbell;
     l->doorbell_source.type = SOURCE_DOORBELL;
     l->seat = o->seat;
+    l->total = o->total;
     l->file_roots = o->file_roots;
     l->n_slots = o->config->workers_threads;
     l->has_siblings = config_staff(o->config).n_max > 1;

@@ -9,6 +9,7 @@
 #include "http/forwarded.h"
 #include "http/limits.h"
 #include "ipc/scoreboard.h"
+#include "ipc/totals.h"
 #include "worker/access-log.h"
 #include "worker/channel-end.h"
 #include "worker/clients.h"
@@ -71,6 +72,7 @@ typedef struct LoopOptions {
     int doorbell;       /* borrowed: an eventfd of all workers, or -EBADF */
     ChannelEnd channel; /* DRAIN and end of file */
     ScoreboardSeat *seat;
+    TotalsShard *total;
     const FileRoots *file_roots; /* borrowed */
 } LoopOptions;
 
@@ -83,6 +85,7 @@ typedef struct Loop {
     Source wake_source;
     int wake_fd; /* eventfd: another thread has something for the driver */
     ScoreboardSeat *seat;
+    TotalsShard *total;
 
     Listener *listeners;
     size_t n_listeners;
@@ -173,3 +176,12 @@ bool loop_is_finished(const Loop *l);
 
 void connection_queue_push(ConnectionQueue *q, struct Connection *c);
 struct Connection *connection_queue_pop(ConnectionQueue *q);
+
+/* One more was answered. The seat's number has one writer, the driver; a shard may have several. */
+static inline void loop_count_request(Loop *l)
+{
+    uint64_t n = atomic_load_explicit(&l->seat->requests, memory_order_relaxed);
+
+    atomic_store_explicit(&l->seat->requests, n + 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->total->requests, 1, memory_order_relaxed);
+}

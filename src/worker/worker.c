@@ -196,6 +196,7 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
             .doorbell = o->doorbell,
             .channel = worker_channel(o),
             .seat = &o->scoreboard->seats[o->seat],
+            .total = totals_shard(o->totals, o->seat),
             .file_roots = o->file_roots,
         },
         &loop, ret_error);

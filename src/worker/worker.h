@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "ipc/scoreboard.h"
+#include "ipc/totals.h"
 #include "worker/file-roots.h"
 #include "wsgi/app.h"
 #include "wsgi/hooks.h"
@@ -12,6 +13,7 @@ typedef struct WorkerOptions {
     const char *site;
     const Config *config;
     Scoreboard *scoreboard;
+    Totals *totals;
     unsigned seat;
     unsigned generation;
     int channel; /* owned by the worker from now on */

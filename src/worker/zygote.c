@@ -11,6 +11,7 @@
 #include "config/staff.h"
 #include "ipc/channel.h"
 #include "ipc/scoreboard.h"
+#include "ipc/totals.h"
 #include "worker/worker.h"
 #include "wsgi/interpreter.h"
 
@@ -25,7 +26,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { HELLO_CONFIG, HELLO_SCOREBOARD, HELLO_LISTENERS };
+enum { HELLO_CONFIG, HELLO_SCOREBOARD, HELLO_TOTALS, HELLO_LISTENERS };
 
 typedef struct Zygote {
     int channel;
@@ -33,6 +34,7 @@ typedef struct Zygote {
     unsigned generation;
     Config *config;
     Scoreboard *scoreboard;
+    Totals *totals;
     int *listeners;
     size_t n_listeners;
     int doorbell; /* of the workers, see LoopOptions */
@@ -78,6 +80,8 @@ static int zygote_take_hello(Zygote *z, Message *m)
         return r;
     r = scoreboard_map(m->fds[HELLO_SCOREBOARD], config_staff(z->config).n_seats, z->config->workers_threads,
                        &z->scoreboard);
+    if (r == 0)
+        r = totals_map(m->fds[HELLO_TOTALS], &z->totals);
     if (r < 0)
         return r;
     z->listeners = calloc(m->n_fds, sizeof *z->listeners);
@@ -194,6 +198,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .site = z->site,
         .config = z->config,
         .scoreboard = z->scoreboard,
+        .totals = z->totals,
         .seat = seat,
         .generation = z->generation,
         .channel = channel,
@@ -306,6 +311,7 @@ int zygote_run(int channel)
     r = zygote_say(&z, MESSAGE_LOADED, 0, 0, "");
     r = r < 0 ? EX_OSERR : zygote_serve(&z);
     scoreboard_free(z.scoreboard);
+    totals_free(z.totals);
     config_free(z.config);
     file_roots_free(z.file_roots);
     closep(&z.doorbell);

@@ -61,6 +61,29 @@ def test_killed_supervisor_leaves_nothing_behind(site):
     assert not set(workers) & set(site.processes())
 
 
+def test_numbers_survive(site):
+    """The total of requests: a restart, and a crash."""
+
+    def total_is(n):
+        wait_until(lambda: f" {n} requests" in site.show("StatusText"), f"{n} requests in the status")
+
+    site.start()
+    for _ in range(3):
+        assert site.get() == "hello\n"
+    total_is(3)
+    site.systemctl("restart")
+    total_is(3)
+    assert "Stopped after 3 requests" in site.journal_text()
+    assert site.get() == "hello\n"
+    kill_in(site, site.main_pid, signal.SIGKILL)
+    assert site.get() == "hello\n"
+    total_is(5)
+    assert site.show("NFileDescriptorStore") == "1"
+    site.systemctl("restart")
+    assert "Stopped after 1 requests" in site.journal_text()
+    total_is(5)
+
+
 def test_killed_worker_is_replaced(make_site):
     site = make_site(PID, ini="[workers]\ncount = 1\n").start()
     pid, worker = site.main_pid, int(site.get())

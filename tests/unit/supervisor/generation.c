@@ -143,7 +143,7 @@ static int zygote_main(void)
 {
     const char *mode;
 
-    if (!receive(3) || message.type != MESSAGE_HELLO || message.n_fds != 2 ||
+    if (!receive(3) || message.type != MESSAGE_HELLO || message.n_fds != 3 ||
         strcmp(message.text, "site") != 0)
         return 9;
     mode = mode_in(message.fds[0]);
@@ -187,7 +187,7 @@ static Generation *start(const char *module)
     Generation *g = NULL;
     char *error = NULL;
 
-    ok(generation_new(event, "site", 7, new_config(module), &none, &g, &error) == 0, "%s", module);
+    ok(generation_new(event, "site", 7, new_config(module), &none, 0, &g, &error) == 0, "%s", module);
     return g;
 }
 
@@ -334,7 +334,6 @@ static void test_stuck_request(void)
 
     ok(run_until(g, all_serve));
     slot = scoreboard_slot(g->scoreboard, 1, 0);
-    atomic_store(&g->scoreboard->seats[1].requests, 5);
     atomic_store(&slot->started_usec, UINT64_MAX);
     generation_advance(g, 2, clock_now_usec());
     ok(all_serve(g), "a time in the future is nobody's");
@@ -345,7 +344,6 @@ static void test_stuck_request(void)
     ok(run_until(g, all_serve) && g->seats[2].state == SEAT_SERVING, "another takes its place at once");
     ok(run_until(g, second_is_empty) && !g->failure);
     is_int(atomic_load(&slot->started_usec), 0);
-    is_int(generation_count(g).n_requests, 5);
     end(g);
 }
 

@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static int manager = -EBADF; /* its end */
@@ -100,6 +102,53 @@ static void test_full_queue(void)
         ;
 }
 
+/* Its name, and whether a descriptor came along that is the same file as fd. */
+static bool receive_with(int fd)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {got, sizeof got - 1};
+    struct msghdr m = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(manager, &m, MSG_CMSG_CLOEXEC);
+    struct stat ours, theirs;
+    int came;
+
+    got[n > 0 ? n : 0] = '\0';
+    if (n < 0 || m.msg_controllen == 0)
+        return false;
+    memcpy(&came, CMSG_DATA(&control.header), sizeof came);
+    assert(fstat(fd, &ours) == 0 && fstat(came, &theirs) == 0);
+    close(came);
+    return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
+/* Also where it had to wait. */
+static void test_store(void)
+{
+    _cleanup_close_ int memory = memfd_create("stored", MFD_CLOEXEC);
+    Notifier n;
+    size_t n_sent;
+
+    notify_open(&n);
+    notify_store(&n, "stored-a", memory);
+    ok(receive_with(memory));
+    is_string(got, "FDSTORE=1\nFDNAME=stored-a");
+    notify_unstore(&n, "stored-a");
+    is_string(receive(), "FDSTOREREMOVE=1\nFDNAME=stored-a");
+    n_sent = fill(&n);
+    notify_store(&n, "stored-b", memory);
+    while (n_sent-- > 0)
+        (void)receive();
+    is_string(receive(), "");
+    is_int(notify_advance(&n, 0), -1);
+    ok(receive_with(memory));
+    is_string(got, "FDSTORE=1\nFDNAME=stored-b");
+    notify_close(&n);
+}
+
 static void test_watchdog(void)
 {
     Notifier n;
@@ -174,6 +223,7 @@ int main(void)
     begin();
     test_messages();
     test_full_queue();
+    test_store();
     test_watchdog();
     test_failed();
     test_nobody();

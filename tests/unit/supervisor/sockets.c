@@ -91,7 +91,8 @@ static void test_bind_over_file(void)
     (void)unlink(path);
 }
 
-/* In a child: descriptor 3 is fd, named so. Returns 0 with one socket taken, 1 with none, 2 when refused. */
+/* In a child: descriptor 3 is fd, named so. Returns 0 with one socket taken, 1 with none, 2 when refused, 3 where it came out of the
+ * store. */
 static int pass(int fd, const char *name)
 {
     int status;
@@ -100,19 +101,22 @@ static int pass(int fd, const char *name)
     if (pid == 0) {
         char number[16];
         char *error = NULL;
+        Notifier n = {.fd = -EBADF};
         Sockets s;
-        int r;
+        int r, stored;
 
         (void)dup2(fd, 3);
         (void)snprintf(number, sizeof(number), "%d", (int)getpid());
         setenv("LISTEN_PID", number, 1);
         setenv("LISTEN_FDS", "1", 1);
         setenv("LISTEN_FDNAMES", name, 1);
-        r = sockets_take_passed(&s, &error);
+        r = sockets_take_passed(&n, &s, &stored, &error);
         if (getenv("LISTEN_FDS") || getenv("LISTEN_FDNAMES"))
             _exit(10);
         if (r == 0 && s.n == 1 && !(fcntl(3, F_GETFL) & O_NONBLOCK))
             _exit(11);
+        if (stored == 3)
+            _exit(r == 0 && s.n == 0 && (fcntl(3, F_GETFD) & FD_CLOEXEC) ? 3 : 14);
         if (r == 0 && s.n == 0 && fcntl(3, F_GETFD) >= 0)
             _exit(12);
         _exit(r == 0 ? s.n == 0 : r == SOCKETS_E_REFUSED && error ? 2 : 13);
@@ -131,6 +135,8 @@ static void test_passed(void)
     is_int(pass(stream, "unknown"), 0);
     is_int(pass(stream, "cgunicorn@blog.socket"), 0);
     is_int(pass(stream, "admin"), 1);
+    is_int(pass(stream, SOCKETS_STORED), 3);
+    is_int(pass(stream, "stored-by-another-version"), 1);
     is_int(pass(stream, "connection"), 2);
     is_int(pass(datagram, "http"), 2);
     is_int(pass(idle, "http"), 2);

@@ -31,6 +31,7 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 typedef struct Rig {
     Config *config;
     Scoreboard *scoreboard;
+    TotalsShard total;
     Loop *loop;
     int listener;
     int doorbell;
@@ -62,7 +63,8 @@ static void rig_start(Rig *g, const char *setting)
                                    .n_listeners = 1,
                                    .doorbell = g->doorbell,
                                    .channel.fd = g->channel[1],
-                                   .seat = &g->scoreboard->seats[0]},
+                                   .seat = &g->scoreboard->seats[0],
+                                   .total = &g->total},
                     &g->loop, &error),
            0);
 }
@@ -117,8 +119,22 @@ static void test_aborted_while_draining(void)
     rig_connect(&g, clients, 3);
     errors[n_errors++] = ECONNABORTED;
     errors[n_errors++] = EPROTO;
-    loop_drain(g.loop);
+    loop_drain(g.loop, true);
     is_int(g.loop->n_connections, 3);
+    ok(!g.loop->is_accepting);
+    rig_stop(&g, clients, 3);
+}
+
+/* The next instance serves them. */
+static void test_leaving_the_queue(void)
+{
+    int clients[3];
+    Rig g;
+
+    rig_start(&g, "workers.count=2");
+    rig_connect(&g, clients, 3);
+    loop_drain(g.loop, false);
+    is_int(g.loop->n_connections, 0);
     ok(!g.loop->is_accepting);
     rig_stop(&g, clients, 3);
 }
@@ -231,8 +247,13 @@ static void test_full(void)
 
 int main(void)
 {
-    void (*const tests[])(void) = {
-        test_aborted_while_draining, test_aborted, test_pause, test_exhaustion, test_leave, test_full};
+    void (*const tests[])(void) = {test_aborted_while_draining,
+                                   test_leaving_the_queue,
+                                   test_aborted,
+                                   test_pause,
+                                   test_exhaustion,
+                                   test_leave,
+                                   test_full};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++)
         tests[i]();

@@ -95,6 +95,7 @@ int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *sou
 typedef struct Rig {
     Config *config;
     Scoreboard *scoreboard;
+    TotalsShard total;
     Loop *loop;
     int listener;
     int channel[2];
@@ -140,7 +141,8 @@ static void rig_start(Rig *g, unsigned n_threads)
                                    .n_listeners = 1,
                                    .doorbell = -EBADF,
                                    .channel = {.fd = g->channel[1]},
-                                   .seat = &g->scoreboard->seats[0]},
+                                   .seat = &g->scoreboard->seats[0],
+                                   .total = &g->total},
                     &g->loop, &error),
            0);
     sem_init(&entered, 0, 0);
