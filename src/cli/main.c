@@ -4,6 +4,7 @@
 #include "cli/check.h"
 #include "cli/options.h"
 #include "cli/serve.h"
+#include "cli/wait.h"
 #include "supervisor/supervisor.h"
 
 #include "base/cleanup.h"
@@ -25,6 +26,7 @@ static const struct {
      "serve in the foreground, see `cgunicorn serve --help`"},
     {"check", check_main, "check SITE|FILE.ini", "check the configuration, and that the application loads"},
     {"options", options_main, "options", "list the keys of a site's INI file"},
+    {"wait", wait_main, NULL, NULL}, /* for the unit */
     {"help", help_main, "help", "show this"},
     {"--help", help_main, NULL, NULL},
     {"-h", help_main, NULL, NULL},

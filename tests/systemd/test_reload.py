@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -230,10 +231,11 @@ def served(site):
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
-def test_wrk_loses_nothing(make_site):
-    """A keep-alive client on a TCP socket, through three reloads and a restart."""
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_wrk_loses_nothing(make_site, connection):
+    """A client on a TCP socket, through three reloads and a restart."""
     site = make_site(ini="[socket]\nlisten = 127.0.0.1:8016\n").start()
-    client = site.machine.popen("wrk", "-t1", "-c32", "-d300", "http://127.0.0.1:8016/", stdout=subprocess.PIPE)
+    client = site.machine.popen("wrk", "-t1", "-c32", "-d300", "-H", f"Connection: {connection}", "http://127.0.0.1:8016/", stdout=subprocess.PIPE)
     try:
         for verb in ["reload", "reload", "reload", "restart"]:
             before = served(site)
@@ -244,3 +246,54 @@ def test_wrk_loses_nothing(make_site):
     report = client.communicate(timeout=DEADLINE)[0]
     assert int(re.search(r"(\d+) requests in", report)[1]) > 400
     assert "Socket errors" not in report and "Non-2xx" not in report, report
+
+
+def test_new_supervisor_binary(site):
+    """A new version of the program comes into force by a restart, under load."""
+    site.start()
+    program = site.machine.program
+    with Load(site, False) as close, Load(site, True) as keep_alive:
+        close.wait_for_more()
+        site.machine.run("cp", program, f"{program}.new")
+        site.machine.run("mv", f"{program}.new", program)
+        before = site.machine.run("readlink", f"/proc/{site.main_pid}/exe").stdout
+        site.systemctl("restart")
+        for load in close, keep_alive:
+            load.wait_for_more()
+    assert before.strip().endswith("(deleted)")
+    assert not site.machine.run("readlink", f"/proc/{site.main_pid}/exe").stdout.strip().endswith("(deleted)")
+    assert close.failures == keep_alive.failures == []
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep"])
+@pytest.mark.parametrize("number", ["TERM", "KILL"])
+def test_end_of_the_supervisor_under_load(make_site, number, keep_alive):
+    """Told to stop, when systemd starts it again for the next connection; or killed."""
+    site = make_site()
+    site.write_drop_in("[Service]\nRestartSec=100ms\n")
+    site.start()
+    pids = {site.main_pid}
+    with Load(site, keep_alive) as load:
+        for _ in range(3):
+            load.wait_for_more()
+            site.machine.systemctl("kill", "--kill-who=main", "-s", number, site.service)
+            wait_until(lambda: site.main_pid not in {0, *pids}, "the next instance")
+            pids.add(site.main_pid)
+        load.wait_for_more()
+    assert load.failures == []
+
+
+def test_stop_lasts_as_long_as_the_requests(make_site):
+    """timeouts.graceful holds, whatever the unit says: systemd is told that it takes longer."""
+    site = make_site()
+    site.write_drop_in("[Service]\nTimeoutStopSec=1s\n")
+    versioned(site, "one")
+    slow = SlowRequest(site.start())
+    begun = time.monotonic()
+    stop = site.machine.popen("systemctl", "stop", site.service)
+    wait_until(lambda: site.show("ActiveState") == "deactivating", "it is stopping")
+    wait_until(lambda: time.monotonic() > begun + 4, "TimeoutStopSec= is over")
+    assert stop.poll() is None and site.show("ActiveState") == "deactivating"
+    assert slow.finish() == "one"
+    assert stop.wait(timeout=DEADLINE) == 0
+    assert site.show("Result") == "success"

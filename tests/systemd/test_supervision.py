@@ -2,8 +2,12 @@
 """systemd watches the supervisor, the supervisor its workers."""
 
 import signal
+import threading
 
-from machine import wait_until
+import pytest
+
+from machine import DEADLINE, wait_until
+from test_reload import SlowRequest, versioned
 
 PID = """\
 import os, time
@@ -49,6 +53,27 @@ def test_watchdog_is_fed(make_site):
     wait_until(three_pings, "the watchdog is fed three times")
     connection.close()
     assert (site.main_pid, site.show("NRestarts")) == (pid, "0")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=["kill", "segv", "stop"])
+def test_outlived(make_site, number):
+    """Its workers finish what they have begun before systemd kills what is left; then comes the next."""
+    site = make_site()
+    site.write_drop_in("[Service]\nWatchdogSec=1s\nRestartSec=100ms\n")
+    versioned(site, "one")
+    pid = site.start().main_pid
+    slow = SlowRequest(site)
+    kill_in(site, pid, number)
+    wait_until(lambda: site.main_pid != pid, "systemd knows of the death")
+    versioned(site, "two")
+    next_request = threading.Thread(target=lambda: answers.append(site.get()), daemon=True)
+    answers = []
+    next_request.start()
+    assert slow.answer is None
+    assert slow.finish() == "one"
+    next_request.join(DEADLINE)
+    assert answers == ["two"]
+    assert site.main_pid not in (0, pid) and site.show("NRestarts") == "1"
 
 
 def test_killed_supervisor_leaves_nothing_behind(site):
