@@ -268,6 +268,7 @@ static int apply(Response *r, Outcome outcome, const FileVersion *f, uint64_t of
     case OUTCOME_WHOLE:
         return 0;
     case OUTCOME_RANGE:
+        response_remove_field(r, SPAN_LITERAL("Content-Range"));
         e = response_replace_status(r, 206);
         return e < 0 ? e : add_content_range(r, offset, size, f->size);
     case OUTCOME_NOT_MODIFIED:
