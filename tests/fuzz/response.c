@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: what an application may say. Input: an octet of flags (about the request, "0" and up), then parts
- * that end in 0xff: the status, then names and values in turn; their values are the blocks of the body as
- * well. What comes out is read back line by line: exactly what was accepted, and one framing that holds. */
+/* Target: what an application may say. Input: an octet of flags (about the request, "0" and up), then parts that end in 0xff:
+ * the status, then names and values in turn, each tried as a field of an early hint, too; their values are the blocks of the
+ * body as well. What comes out is read back line by line: exactly what was accepted, and one framing that holds. */
 #include "http/response.h"
 #include "base/cleanup.h"
 #include "fuzz.h"
@@ -152,6 +152,27 @@ static int judge_field(Expected *e, Span name, Span value)
     e->date |= is(name, "date");
     e->server |= is(name, "server");
     return expect_line(e, name, value);
+}
+
+/* The same field of a 103: one line of its own, or nothing. */
+static void check_hint(Span name, Span value)
+{
+    static const char *const finals[] = {
+        "content-length",   "date",       "server",           "set-cookie",
+        "www-authenticate", "x-sendfile", "x-accel-redirect",
+    };
+    _cleanup_(buffer_deinit) Buffer out = {0};
+    Expected e = {.length = -1};
+    int judged = is(name, "connection") && is_text(trim(value)) ? RESPONSE_E_HOP_BY_HOP : 0;
+    int got = response_add_hint(&out, name.data, name.size, value.data, value.size);
+
+    for (size_t i = 0; i < ELEMENTSOF(finals); i++)
+        if (is(name, finals[i]) && is_text(trim(value)))
+            judged = RESPONSE_E_FINAL;
+    judged = judged != 0 ? judged : judge_field(&e, name, value);
+    fuzz_check(got == judged, "hint \"%.*s\": %d, expected %d", (int)name.size, name.data, got, judged);
+    fuzz_check(span_equal(octets_of(&out), octets_of(&e.lines)), "another line than that of a response");
+    buffer_deinit(&e.lines);
 }
 
 /* --- the head, read back --- */
@@ -318,6 +339,7 @@ static void check_response(Response *r, Case *c, Span rest)
     fuzz_check(got == judged, "status: %d, expected %d", got, judged);
     c->blocks = rest;
     while (got == 0 && fuzz_take(&rest, SEPARATOR, &name) && fuzz_take(&rest, SEPARATOR, &value)) {
+        check_hint(name, value);
         judged = judge_field(&e, name, value);
         got = response_add_field(r, name.data, name.size, value.data, value.size);
         fuzz_check(got == judged, "field \"%.*s\": %d, expected %d", (int)name.size, name.data, got, judged);
