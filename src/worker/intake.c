@@ -96,16 +96,16 @@ static void intake_begin_body(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
     bool is_asked_for = x->request.expect_continue;
-    int r = body_continue(x);
 
     c->state = CONNECTION_BODY;
     x->body_since_usec = l->now;
-    if (r == 0 && is_asked_for)
-        r = output_flush(&x->output, c->fd);
-    if (r < 0)
+    if (body_continue(x) < 0) {
         connection_close(l, c);
-    else
-        intake_body(l, c);
+        return;
+    }
+    if (is_asked_for)
+        loop_keep_back(l, c);
+    intake_body(l, c);
 }
 
 static void intake_on_head(Loop *l, Connection *c, size_t head_size)
@@ -154,6 +154,7 @@ void intake_advance(Loop *l, Connection *c)
     if (c->awaits_proxy_header && !intake_proxy_header(l, c))
         return;
     if (x->head_size > 0) {
+        c->state = CONNECTION_BODY; /* again, where answers to earlier requests had to be sent first */
         intake_body(l, c);
         return;
     }

@@ -394,14 +394,21 @@ void loop_keep_back(Loop *l, Connection *c)
     l->unsent[l->n_unsent++] = c;
 }
 
+/* A connection that is flushed may get to its next request, whose answer is kept back again. */
 void loop_flush(Loop *l)
 {
-    for (size_t i = 0; i < l->n_unsent; i++) {
-        Connection *c = l->unsent[i];
-        c->is_kept_back = false;
-        connection_on_flush(l, c);
+    Connection *batch[UNSENT_MAX];
+
+    while (l->n_unsent > 0) {
+        size_t n = l->n_unsent;
+
+        memcpy(batch, l->unsent, n * sizeof *batch);
+        l->n_unsent = 0;
+        for (size_t i = 0; i < n; i++) {
+            batch[i]->is_kept_back = false;
+            connection_on_flush(l, batch[i]);
+        }
     }
-    l->n_unsent = 0;
     if (l->access_log)
         access_log_flush(l->access_log);
 }
