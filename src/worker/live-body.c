@@ -128,10 +128,10 @@ static ssize_t live_receive(BodySource *source, char *to, size_t size, BodyWait 
     ssize_t n;
     int r;
 
-    if (b->error)
-        return b->error;
     if (w->timeout_usec > 0)
         live_end_wait(b, w);
+    if (b->error)
+        return b->error;
     for (;;) {
         r = live_take(b, to, size, &n_body);
         if (r > HTTP_E_MORE)
