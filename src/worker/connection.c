@@ -173,7 +173,9 @@ void connection_on_flush(Loop *l, Connection *c)
         c->exchange->is_gone = true;
         if (c->state != CONNECTION_READY) /* else it is in the queue, and is dropped there */
             connection_close(l, c);
-    } else if (c->state != CONNECTION_READY) {
+    } else if (c->state == CONNECTION_READY) {
+        connection_set_events(l, c, EPOLLOUT);
+    } else {
         c->state = CONNECTION_WRITING;
         connection_watch_reader(l, c);
         connection_set_events(l, c, EPOLLOUT);
@@ -275,12 +277,17 @@ static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* In the queue for the application: only its end is of interest. */
+/* In the queue for the application: of interest are its end, and answers to earlier requests. */
 static void connection_on_event_ready(Loop *l, Connection *c, uint32_t events)
 {
-    if (events & (EPOLLERR | EPOLLHUP))
+    bool is_gone = events & (EPOLLERR | EPOLLHUP);
+
+    if (is_gone)
         c->exchange->is_gone = true;
-    connection_set_events(l, c, 0);
+    if (!is_gone && events & EPOLLOUT)
+        connection_on_flush(l, c);
+    else
+        connection_set_events(l, c, 0);
 }
 
 void connection_on_event(Loop *l, Connection *c, uint32_t events)

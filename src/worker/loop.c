@@ -359,6 +359,7 @@ Connection *loop_check_out(Loop *l)
         return NULL;
     l->n_checked_out++;
     c->state = CONNECTION_RUNNING;
+    c->exchange->is_streaming = !output_is_empty(&c->exchange->output); /* answers to earlier requests */
     c->exchange->called_usec = l->now;
     memcpy(c->exchange->date, l->date, sizeof l->date);
     return c;

@@ -30,6 +30,13 @@ static Runner *runner_of(ResponseSink *sink)
 
 /* --- the sink: once something was sent, the loop's thread may be sending as well --- */
 
+/* From here on it may. With the lock, as the other thread looks whether it may. */
+static void runner_share(Exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    x->is_streaming = true;
+}
+
 static void runner_lock(Exchange *x)
 {
     if (x->is_streaming)
@@ -63,20 +70,38 @@ static void runner_arm(Runner *r)
         connection_set_events(r->loop, c, EPOLLOUT);
 }
 
-/* Sends a complete response, unless the other thread does. */
-static void runner_send_complete(Loop *l, Connection *c)
+/* With the lock. */
+static void runner_flush(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    int r;
+    int r = output_flush(&x->output, c->fd);
 
-    if (atomic_exchange(&x->is_claimed, true))
-        return;
-    pthread_mutex_lock(&x->lock);
-    r = output_flush(&x->output, c->fd);
     if (r < 0)
         x->is_gone = true;
     else if (r == OUTPUT_E_PENDING)
         connection_set_events(l, c, EPOLLOUT);
+}
+
+/* Sends a complete response, unless the other thread does. */
+static void runner_send_complete(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+
+    if (atomic_exchange(&x->is_claimed, true))
+        return;
+    pthread_mutex_lock(&x->lock);
+    runner_flush(l, c);
+    pthread_mutex_unlock(&x->lock);
+}
+
+/* Pipelined requests are answered together, but not so that the answer to one waits for a slow one behind it. */
+static void runner_send_earlier(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+
+    pthread_mutex_lock(&x->lock);
+    if (x->is_streaming)
+        runner_flush(l, c);
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -87,6 +112,8 @@ void runner_on_overtaken(Loop *l, Connection *c)
     c->exchange->is_overtaken = true;
     if (c->exchange->is_complete)
         runner_send_complete(l, c);
+    else
+        runner_send_earlier(l, c);
 }
 
 static void runner_complete(Runner *r)
@@ -105,21 +132,18 @@ static bool runner_keeps_alive(const Loop *l, const Exchange *x)
            (!x->is_live || body_is_here(x, &l->limits));
 }
 
-/* Where heads and last chunks go: the output itself, while nobody else sends from it, else `own`, which waits for
- * runner_give_output(). */
+/* Where heads and last chunks go, up to runner_give_output(): the output itself, or `own` while something is in a file. */
 static Buffer *runner_take_output(Exchange *x, Buffer *own)
 {
     buffer_init(own);
-    return !x->is_streaming && output_is_simple(&x->output) ? output_memory(&x->output) : own;
+    runner_lock(x);
+    return output_is_simple(&x->output) ? output_memory(&x->output) : own;
 }
 
 /* r: of what was appended since. */
 static int runner_give_output(Exchange *x, Buffer *own, int r)
 {
-    if (!own->data)
-        return r;
-    runner_lock(x);
-    if (r == 0)
+    if (r == 0 && own->data)
         r = output_queue(&x->output, &(struct iovec){buffer_head(own), buffer_size(own)}, 1);
     runner_unlock(x);
     buffer_deinit(own);
@@ -161,8 +185,7 @@ static int runner_send_interim(ResponseSink *sink, const char *data, size_t size
 
     if (x->request.version_minor == 0) /* RFC 9110 §15.2 */
         return 0;
-    x->is_streaming = true;
-    runner_lock(x);
+    runner_share(x);
     r = output_send(&x->output, runner->connection->fd, &(struct iovec){(void *)data, size}, 1);
     runner_arm(runner);
     r = runner_result(x, r);
@@ -187,9 +210,10 @@ static int runner_write(ResponseSink *sink, const char *data, size_t size, bool 
     last = last || is_all;
     struct iovec iov[] = {{prefix, n_prefix}, {(void *)data, take}, {(void *)"\r\n", has_crlf ? 2 : 0}};
 
-    if (!last)
-        x->is_streaming = true;
-    runner_lock(x);
+    if (last)
+        runner_lock(x);
+    else
+        runner_share(x);
     if (last && take < DIRECT_SEND_MIN)
         r = output_queue(&x->output, iov, 3);
     else
@@ -230,8 +254,7 @@ static int runner_wait(ResponseSink *sink)
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
 
-    pthread_mutex_lock(&x->lock);
-    x->is_streaming = true;
+    runner_share(x);
     runner_arm(r);
     while (!x->is_gone && !output_has_caught_up(&x->output))
         pthread_cond_wait(&x->progress, &x->lock);

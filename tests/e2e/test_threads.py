@@ -87,6 +87,17 @@ def test_slow_readers_hold_no_thread(server, threads):
         connection.close()
 
 
+@pytest.mark.parametrize("n", [1, 20])
+def test_an_answer_does_not_wait_for_a_slow_request_behind_it(server, tmp_path, n):
+    site = server("behaviours:app")
+    with site.connect() as connection:
+        connection.send(request(target="/hello") * n + request(target=f"/waiting?path={tmp_path}/go"))
+        for _ in range(n):
+            assert connection.read_response().status == 200
+        (tmp_path / "go").touch()
+        assert connection.read_response().body == b"done"
+
+
 def test_exceptions_stay_with_their_request(server):
     site = server("behaviours:app", workers_threads=4)
     pid = state(site)["pid"]

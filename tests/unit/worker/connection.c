@@ -133,6 +133,19 @@ static void test_body_behind_answers(void)
     rig_stop(&g);
 }
 
+/* A request that waits for the application does not keep back the answers before it. */
+static void test_ready_behind_answers(void)
+{
+    Rig g;
+
+    rig_start(&g);
+    rig_pipeline(&g, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    is_int(g.connection->state, CONNECTION_READY);
+    rig_receive(&g);
+    is_int(g.connection->state, CONNECTION_READY);
+    rig_stop(&g);
+}
+
 /* An answer that is made while a full set of answers is sent, is sent as well. */
 static void test_answer_while_flushing(void)
 {
@@ -160,6 +173,7 @@ static void test_answer_while_flushing(void)
 int main(void)
 {
     test_body_behind_answers();
+    test_ready_behind_answers();
     test_answer_while_flushing();
     return tap_done();
 }
