@@ -197,7 +197,7 @@ void notify_unstore(Notifier *n, const char *name)
 
 void notify_hopeless(Notifier *n, const char *status)
 {
-    insist(n, "WATCHDOG=trigger\nSTATUS=%s", status);
+    insist(n, -EBADF, "WATCHDOG=trigger\nSTATUS=%s", status);
 }
 
 /* systemd closes the descriptor that goes with a BARRIER=1 when it has read all that came before
