@@ -19,6 +19,7 @@
 typedef struct Rig {
     Config *config;
     Scoreboard *scoreboard;
+    TotalsShard total;
     Loop *loop;
     int listener;
     int doorbell;
@@ -55,7 +56,8 @@ static void rig_start(Rig *g)
                                    .n_listeners = 1,
                                    .doorbell = g->doorbell,
                                    .channel.fd = g->channel[1],
-                                   .seat = &g->scoreboard->seats[0]},
+                                   .seat = &g->scoreboard->seats[0],
+                                   .total = &g->total},
                     &g->loop, &error),
            0);
 
