@@ -82,6 +82,11 @@ void log_set_worker(int worker, unsigned generation)
     snprintf(state.generation, sizeof(state.generation), "GENERATION=%u", generation);
 }
 
+bool log_shows(int priority)
+{
+    return priority <= state.level;
+}
+
 bool log_is_journal(void)
 {
     return state.journal;
@@ -281,7 +286,7 @@ void log_full(int priority, const char *message_id, const char *const fields[], 
 {
     va_list ap;
 
-    if (priority > state.level)
+    if (!log_shows(priority))
         return;
     va_start(ap, format);
     log_message(priority, message_id, fields, format, ap);

@@ -15,6 +15,9 @@ void log_init(const char *site, int level);
 /* From now on every record carries WORKER= and GENERATION=. worker < 0: the zygote, GENERATION= only. */
 void log_set_worker(int worker, unsigned generation);
 
+/* Whether messages of that priority are shown: for those that are dear to make. */
+bool log_shows(int priority);
+
 /* Whether records go to the journal as such. */
 bool log_is_journal(void);
 

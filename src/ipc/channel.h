@@ -11,7 +11,8 @@
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
  *   worker → supervisor   DRAIN (does not accept any more)
- *   worker → supervisor   REPLACE (has answered its number of requests, and serves on until DRAIN)
+ *   worker → supervisor   REPLACE (text: "" has answered its number of requests; REPLACE_AFTER_HANG a request hangs in it;
+ *                         serves on until DRAIN)
  *
  * End of file means that the other end is gone. */
 #pragma once
@@ -32,6 +33,8 @@ typedef enum MessageType {
     MESSAGE_STOP,
     MESSAGE_TYPE_LAST_ = MESSAGE_STOP,
 } MessageType;
+
+#define REPLACE_AFTER_HANG "hang"
 
 #define MESSAGE_TEXT_MAX 8192
 #define MESSAGE_FDS_MAX 64

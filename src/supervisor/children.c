@@ -67,7 +67,9 @@ static void worker_said(Generation *g, Seat *s, const Message *m, usec_t now)
     if (m->type == MESSAGE_READY && seat_on_event(s, SEAT_ON_READY, now) != SEAT_IGNORE)
         recycling_begin(g, s, now);
     else if (m->type == MESSAGE_REPLACE && s->state == SEAT_SERVING && !s->is_leaving)
-        recycling_mark(g, s, "it has answered workers.max_requests");
+        recycling_mark(g, s,
+                       strcmp(m->text, REPLACE_AFTER_HANG) == 0 ? "a request hangs in it"
+                                                                : "it has answered workers.max_requests");
     else if (m->type == MESSAGE_FAILED) {
         worker_failed(g, s, m->text);
         seat_on_event(s, SEAT_ON_FAILED, now);

@@ -141,7 +141,7 @@ static void seat_stuck(Generation *g, Seat *s, usec_t now)
 /* Looks at the requests of one worker; returns when the one that may be the next to pass the limit does. */
 static usec_t scan_seat(Generation *g, Seat *s, usec_t now)
 {
-    usec_t limit = g->config->timeouts_request, next = now + limit;
+    usec_t limit = g->config->timeouts_request + SEAT_GRACE_USEC, next = now + limit;
 
     if (s->state != SEAT_SERVING && s->state != SEAT_DRAINING)
         return NEVER;
@@ -156,7 +156,7 @@ static usec_t scan_seat(Generation *g, Seat *s, usec_t now)
             next = MIN(next, started + limit);
             continue;
         }
-        report_request_timeout(&who, slot, started, limit, now);
+        report_request_timeout(&who, slot, started, g->config->timeouts_request, now);
         s->explained = true;
         seat_on_event(s, SEAT_ON_STUCK, now);
         return NEVER;
@@ -164,8 +164,9 @@ static usec_t scan_seat(Generation *g, Seat *s, usec_t now)
     return next;
 }
 
-/* A request that begins after a scan can't pass the limit earlier than the limit after that scan: so this
- * sees each of them in time, and wakes up about once in timeouts.request. */
+/* A worker gives such a request up by itself, and takes it off the scoreboard: what is seen here is a worker that can't, as it
+ * is stopped, or its loop is stuck. A request that begins after a scan can't pass the limit earlier than the limit after
+ * that scan: so this sees each of them in time, and wakes up about once in timeouts.request. */
 static void scan_requests(Generation *g, usec_t now)
 {
     g->scan_usec = NEVER;

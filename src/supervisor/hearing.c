@@ -8,6 +8,12 @@
 
 _Static_assert(MESSAGE_TYPE_LAST_ < 32, "a bit for each type");
 
+/* It has no other reasons to ask for that. */
+static bool may_be_replaced(const Config *c)
+{
+    return c->workers_max_requests > 0 || c->timeouts_request > 0;
+}
+
 /* Everything that a worker has to say it says once in its life: so nobody can keep the supervisor busy by it. */
 const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
 {
@@ -26,7 +32,7 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
     case MESSAGE_DRAIN:
         return s->dismissed ? NULL : "a message of one that drains";
     case MESSAGE_REPLACE:
-        return s->served && g->config->workers_max_requests > 0 ? NULL : "a request to be replaced";
+        return s->served && may_be_replaced(g->config) ? NULL : "a request to be replaced";
     default:
         return "a message that is no worker's";
     }

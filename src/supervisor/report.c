@@ -130,7 +130,7 @@ void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot
     Fields f;
 
     log_full(LOG_ERR, MESSAGE_WORKER_TIMEOUT, fields(&f, who),
-             "%s has run %s for %.1f s, longer than timeouts.request=%s: replacing it",
+             "%s has run %s for %.1f s, longer than timeouts.request=%s, and does not react: killing it",
              describe(who, subject), quote(slot, text), age_seconds(started_usec, now),
              format_duration(limit, limit_usec));
 }

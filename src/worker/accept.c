@@ -271,11 +271,11 @@ void accept_connections(Loop *l)
     }
 }
 
-/* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings. */
+/* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings and its successor. */
 int accept_update(Loop *l)
 {
-    bool is_saturated = l->n_checked_out >= l->n_slots && (l->has_siblings || l->ready.n > 0);
-
+    bool is_saturated =
+        l->n_checked_out >= l->n_slots && (l->has_siblings || l->ready.n > 0 || loop_is_stuck(l));
     bool accepts;
 
     l->is_full = accept_is_full(l) && !accept_victim(l);
@@ -287,6 +287,8 @@ int accept_update(Loop *l)
 void accept_stop(Loop *l)
 {
     (void)accept_set(l, false);
+    if (loop_is_stuck(l))
+        return;
     for (size_t i = 0; i < l->n_listeners; i++)
         while (accept_one(l, &l->listeners[i]))
             ;

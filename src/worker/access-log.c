@@ -64,6 +64,11 @@ AccessLog *access_log_free(AccessLog *l)
     return NULL;
 }
 
+bool access_log_is_journal(const AccessLog *l)
+{
+    return !l->path;
+}
+
 static void on_lost(AccessLog *l, uint64_t n, int error)
 {
     if (n > 0 && l->n_lost == 0)
@@ -194,7 +199,7 @@ static const char *field_value(const char *const fields[], const char *key)
 
 static void add_to_journal(AccessLog *l, const AccessEntry *e)
 {
-    const char *fields[JOURNAL_FIELDS_MAX + 1];
+    const char *fields[JOURNAL_FIELDS_MAX + 2];
     Fields f = {.text = &l->lines};
 
     buffer_clear(&l->lines);
@@ -205,7 +210,8 @@ static void add_to_journal(AccessLog *l, const AccessEntry *e)
     }
     for (size_t i = 0; i < f.n; i++)
         fields[i] = buffer_head(&l->lines) + f.offsets[i];
-    fields[f.n] = NULL;
+    fields[f.n] = e->request_id;
+    fields[f.n + 1] = NULL;
     log_access(e->status >= 500 ? LOG_ERR : LOG_INFO, fields, "%s %s %u %" PRIu64 " B %" PRIu64 ".%u ms",
                field_value(fields, "HTTP_METHOD="), field_value(fields, "HTTP_PATH="), e->status,
                e->body_size, e->duration_usec / USEC_PER_MSEC,

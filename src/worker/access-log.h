@@ -16,6 +16,7 @@ typedef struct AccessEntry {
     unsigned status;
     uint64_t body_size; /* octets of body that went out */
     const WsgiPeer *peer;
+    const char *request_id; /* "REQUEST_ID=…" for the journal; a file does not have it */
     usec_t duration_usec;
 } AccessEntry;
 
@@ -24,6 +25,8 @@ typedef struct AccessEntry {
 int access_log_new(const char *target, const char *format, AccessLog **ret);
 AccessLog *access_log_free(AccessLog *l);
 DEFINE_CLEANUP(AccessLog, access_log)
+
+bool access_log_is_journal(const AccessLog *l);
 
 /* Adds one line; lines are kept until access_log_flush() or 32 KiB, and each write(2) has whole lines only.
  * What can't be written is dropped and counted, never waited for. Thread: one at a time. */

@@ -187,16 +187,16 @@ void connection_on_response(Loop *l, Connection *c)
     Exchange *x = c->exchange;
     bool is_unreceived;
 
-    record_error(c);
+    record_error(l, c);
     loop_count_request(l);
     if (--l->n_until_replaced == 0)
-        loop_ask_for_replacement(l);
+        (void)loop_ask_for_replacement(l, "");
     if (x->refused_status > 0 && !x->is_cut) {
         connection_refuse(l, c, x->refused_status, x->refused_reason);
         return;
     }
     if (x->refused_status > 0)
-        record_refusal(c, x->refused_status, x->refused_reason);
+        record_refusal(l, c, x->refused_status, x->refused_reason);
     record_access(l, c, x->status == x->response.status ? &x->response : NULL);
     c->state = CONNECTION_WRITING;
     if (x->is_gone) {
@@ -218,7 +218,7 @@ void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reas
 {
     Exchange *x = c->exchange;
 
-    record_refusal(c, status, reason);
+    record_refusal(l, c, status, reason);
     x->status = status;
     record_access(l, c, NULL);
     c->state = CONNECTION_WRITING;

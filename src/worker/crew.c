@@ -53,6 +53,7 @@ struct Member {
     bool is_idle; /* guarded by Crew.lock, like what follows */
     bool is_started;
     pthread_t thread;
+    pid_t tid;
     pthread_cond_t wake;
     InterpreterThread *python; /* the member's own, like what follows */
     Connection *connection; /* the application runs for it; for whoever takes the token from RUNNING, too */
@@ -185,6 +186,15 @@ static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
     return false;
 }
 
+/* Another member drives now, while the application runs for this one. */
+static void member_on_overtaken(const Member *m)
+{
+    Crew *w = m->crew;
+
+    runner_on_overtaken(w->loop, m->connection);
+    hang_watch(w->loop, m->connection, m->tid, &w->slots[m->index]);
+}
+
 /* Waits until m is to drive. False: the crew is done. */
 static bool member_idle(Member *m)
 {
@@ -214,7 +224,7 @@ static bool member_idle(Member *m)
     crew_choose_watcher(w);
     pthread_mutex_unlock(&w->lock);
     if (drives && m->overtaken)
-        runner_on_overtaken(w->loop, m->overtaken->connection);
+        member_on_overtaken(m->overtaken);
     return drives;
 }
 
@@ -232,11 +242,15 @@ static void crew_wake_watcher(Crew *w, bool is_urgent)
 /* A thread that is in the application still, when the time for that is over, ends with the process. */
 static void crew_finish(Crew *w, int error)
 {
-    if (w->loop->n_checked_out > 0) {
+    const Loop *l = w->loop;
+
+    if (l->n_checked_out > l->n_hung) {
         log_warning("%zu requests did not finish within timeouts.graceful and are cut off",
-                    w->loop->n_checked_out);
+                    l->n_checked_out - l->n_hung);
         _exit(1);
     }
+    if (l->n_hung > 0)
+        _exit(0);
     pthread_mutex_lock(&w->lock);
     w->is_over = true;
     w->error = error;
@@ -349,6 +363,7 @@ static void *member_main(void *arg)
 {
     Member *m = arg;
 
+    m->tid = gettid();
     if (!m->python && !member_is_spare(m)) {
         m->python = interpreter_thread_new();
         if (!m->python) {

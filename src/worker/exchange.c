@@ -79,9 +79,12 @@ void exchange_next_request(Exchange *x)
     x->forwarded = (Forwarded){0};
     response_reset(&x->response);
     x->status = 0;
-    x->is_complete = false;
-    x->is_overtaken = false;
-    x->is_claimed = false;
+    /* Nobody else knows of it now: without the fences that each assignment to an _Atomic has. */
+    atomic_store_explicit(&x->is_complete, false, memory_order_relaxed);
+    atomic_store_explicit(&x->is_overtaken, false, memory_order_relaxed);
+    atomic_store_explicit(&x->is_claimed, false, memory_order_relaxed);
+    atomic_store_explicit(&x->answered_by, ANSWERED_BY_NOBODY, memory_order_relaxed);
+    x->hang.is_given_up = false;
     x->is_streaming = x->is_cut = false;
     x->refused_status = 0;
     x->error = (free(x->error), NULL);

@@ -11,10 +11,18 @@
 #include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "worker/hang.h"
 #include "worker/output.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* Whose response the client gets; settled once, when its head is final. */
+typedef enum AnsweredBy {
+    ANSWERED_BY_NOBODY,
+    ANSWERED_BY_RUNNER, /* the application, or an error of its thread */
+    ANSWERED_BY_LOOP,   /* the request was given up */
+} AnsweredBy;
 
 typedef struct Exchange {
     struct Exchange *next_free;
@@ -32,6 +40,7 @@ typedef struct Exchange {
 
     Response response;
     unsigned status;        /* of the response, once there is one */
+    uint64_t serial;        /* of the request, in this worker */
     usec_t started_usec;    /* first octet of the request */
     usec_t body_since_usec; /* the head was complete */
     usec_t ready_usec;      /* the request was complete */
@@ -53,6 +62,8 @@ typedef struct Exchange {
     _Atomic bool is_overtaken;
     _Atomic bool is_claimed;
     _Atomic bool is_gone; /* the client went away */
+    _Atomic AnsweredBy answered_by;
+    HangWatch hang;
     Output output;
 } Exchange;
 

@@ -161,6 +161,7 @@ void intake_advance(Loop *l, Connection *c)
     if (c->state != CONNECTION_HEAD) {
         c->state = CONNECTION_HEAD;
         x->started_usec = l->now;
+        x->serial = l->n_requests++;
         connection_set_timeout(l, c, TIMEOUT_HEAD);
     }
     r = head_scan(&x->scan, buffer_head(&x->in), buffer_size(&x->in), &l->limits, &head_size);

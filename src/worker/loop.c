@@ -107,6 +107,7 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     timeout_list_init(&l->timeouts[TIMEOUT_KEEPALIVE], c->timeouts_keepalive);
     timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
     timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL], FAREWELL_USEC);
+    timeout_list_init(&l->running, c->timeouts_request);
 
     clients_init(&l->clients, c->limits_connections_per_ip);
     for (char **name = c->proxy_headers; name && *name; name++)
@@ -147,6 +148,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->has_siblings = config_staff(o->config).n_max > 1;
     l->n_until_replaced = loop_draw_requests(o->config);
     l->now = clock_now_usec();
+    (void)!getrandom(&l->first_request, sizeof l->first_request, GRND_NONBLOCK);
     exchange_pool_init(&l->exchanges, o->config, o->directory);
 
     r = loop_configure(l, o->config, ret_error);
@@ -273,11 +275,13 @@ static void loop_expire(Loop *l)
             timeout_disarm(t);
             connection_on_timeout(l, connection_of_timeout(t));
         }
+    hang_expire(l);
 }
 
 static int loop_wait_msec(const Loop *l)
 {
-    usec_t next = UINT64_MAX;
+    const Timeout *running = timeout_list_first(&l->running);
+    usec_t next = running ? running->deadline : UINT64_MAX;
 
     for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++) {
         const Timeout *t = timeout_list_first(&l->timeouts[k]);
@@ -374,6 +378,11 @@ void loop_check_in(Loop *l, Connection *c)
 {
     l->n_checked_out--;
     l->now = clock_now_usec();
+    if (c->exchange->hang.is_given_up) {
+        hang_on_return(l, c);
+        return;
+    }
+    timeout_disarm(&c->exchange->hang.timeout);
     l->usual_usec = (l->usual_usec * 7 + (l->now - c->exchange->called_usec)) / 8;
     connection_on_response(l, c);
 }
@@ -416,9 +425,12 @@ void loop_flush(Loop *l)
 
 /* --- the end --- */
 
-void loop_ask_for_replacement(Loop *l)
+int loop_ask_for_replacement(Loop *l, const char *reason)
 {
-    (void)channel_end_say(&l->channel, MESSAGE_REPLACE, "");
+    int r = l->is_replacement_asked ? 0 : channel_end_say(&l->channel, MESSAGE_REPLACE, reason);
+
+    l->is_replacement_asked = r == 0;
+    return r;
 }
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would
@@ -452,5 +464,6 @@ bool loop_is_finished(const Loop *l)
 {
     if (!l->is_draining)
         return false;
-    return (l->n_connections == 0 && l->n_checked_out == 0) || l->now >= l->drain_deadline_usec;
+    return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung) ||
+           l->now >= l->drain_deadline_usec;
 }

@@ -105,6 +105,10 @@ typedef struct Loop {
     char date[DATE_SIZE];
 
     TimeoutList timeouts[N_TIMEOUTS_];
+    TimeoutList running; /* requests that timeouts.request is watched for, see hang.h */
+    size_t n_hung;       /* of those checked out, the ones that were given up */
+    uint64_t n_requests;
+    uint64_t first_request; /* a random number, from which their names are counted */
     ExchangePool exchanges;
     TrustedProxies *trusted;
     unsigned believed; /* of their fields: a set of ProxyHeader */
@@ -115,6 +119,7 @@ typedef struct Loop {
     const FileRoots *file_roots;
 
     size_t n_connections;
+    bool is_replacement_asked;
     uint64_t n_until_replaced; /* responses */
     size_t n_checked_out;      /* connections in the application */
     size_t n_slots;            /* applications that may run at a time */
@@ -168,10 +173,17 @@ void loop_wake_up(Loop *l);
  * queues now. */
 void loop_drain(Loop *l, bool takes_waiting);
 
-/* It has served enough. */
-void loop_ask_for_replacement(Loop *l);
+/* The worker is to be told to go as soon as another serves in its place; the first time counts. reason: see ipc/channel.h. 0
+ * or negative errno. */
+int loop_ask_for_replacement(Loop *l, const char *reason);
 
-/* Drained, and nothing is under way. */
+/* All threads of the application hang in requests that were given up. */
+static inline bool loop_is_stuck(const Loop *l)
+{
+    return l->n_hung >= l->n_slots;
+}
+
+/* Drained, and nothing is under way but requests that were given up. */
 bool loop_is_finished(const Loop *l);
 
 void connection_queue_push(ConnectionQueue *q, struct Connection *c);

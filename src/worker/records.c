@@ -6,56 +6,63 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "worker/peer.h"
+#include "worker/request-id.h"
 
-/* Method and target, or what came in their place. */
-static void describe_request(const Exchange *x, char *to, size_t size)
+char *record_describe_request(const Connection *c, char *to, size_t size)
 {
+    const Exchange *x = c->exchange;
     Span in = buffer_span(&x->in);
     const char *end = memchr(in.data, '\r', in.size);
     size_t n;
 
     if (x->request.method.size == 0) {
         escape_bytes(to, size, (Span){in.data, end ? (size_t)(end - in.data) : in.size});
-        return;
+        return to;
     }
     n = escape_bytes(to, size / 2, x->request.method);
     to[n++] = ' ';
     escape_bytes(to + n, size - n, x->request.target);
+    return to;
 }
 
-void record_access(Loop *l, Connection *c, const Response *response)
+void record_access(Loop *l, const Connection *c, const Response *response)
 {
-    Exchange *x = c->exchange;
+    const Exchange *x = c->exchange;
+    char id[REQUEST_ID_FIELD_SIZE] = "";
     WsgiPeer peer;
 
     if (!l->access_log)
         return;
     peer = peer_of_request(c);
+    if (access_log_is_journal(l->access_log))
+        request_id_field(l, c, id);
     access_log_add(l->access_log, &(AccessEntry){
                                       .request = &x->request,
                                       .response = response,
                                       .status = x->status,
                                       .body_size = response ? response->body_size : 0,
                                       .peer = &peer,
+                                      .request_id = id,
                                       .duration_usec = l->now - x->started_usec,
                                   });
 }
 
-void record_error(const Connection *c)
+void record_error(const Loop *l, const Connection *c)
 {
-    const Exchange *x = c->exchange;
-    char request[512];
+    char request[512], id[REQUEST_ID_FIELD_SIZE];
 
-    if (!x->error)
+    if (!c->exchange->error)
         return;
-    describe_request(x, request, sizeof request);
-    log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "Error in the application, %s\n%s", request, x->error);
+    log_full(LOG_ERR, MESSAGE_APP_ERROR, (const char *[]){request_id_field(l, c, id), NULL},
+             "Error in the application, %s\n%s", record_describe_request(c, request, sizeof request),
+             c->exchange->error);
 }
 
-void record_refusal(const Connection *c, unsigned status, const char *reason)
+void record_refusal(const Loop *l, const Connection *c, unsigned status, const char *reason)
 {
-    char request[512];
+    char request[512], id[REQUEST_ID_FIELD_SIZE];
 
-    describe_request(c->exchange, request, sizeof request);
-    log_info("Refused a request of %s: %u, %s: %s", peer_name(c), status, reason, request);
+    log_full(LOG_INFO, NULL, (const char *[]){request_id_field(l, c, id), NULL},
+             "Refused a request of %s: %u, %s: %s", peer_name(c), status, reason,
+             record_describe_request(c, request, sizeof request));
 }

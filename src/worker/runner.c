@@ -150,12 +150,23 @@ static int runner_give_output(Exchange *x, Buffer *own, int r)
     return r;
 }
 
+/* Unless the loop was first, and has told the client that the application takes too long. */
+static bool runner_may_answer(Exchange *x)
+{
+    AnsweredBy by = ANSWERED_BY_NOBODY;
+
+    return atomic_compare_exchange_strong(&x->answered_by, &by, ANSWERED_BY_RUNNER) ||
+           by == ANSWERED_BY_RUNNER;
+}
+
 /* A response of the server's own instead of the application's, of which nothing is final yet. */
 static int runner_answer_error(Loop *l, Exchange *x, unsigned status)
 {
     bool close = !runner_keeps_alive(l, x) || !x->request.keep_alive;
     Buffer own, *out;
 
+    if (!runner_may_answer(x))
+        return SINK_E_GONE;
     response_reset(&x->response);
     x->status = x->response.status = status;
     x->response.close = close;
@@ -169,9 +180,12 @@ static int runner_begin(ResponseSink *sink, int64_t known_length)
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
     bool keep_alive = runner_keeps_alive(r->loop, x);
-    Buffer own, *out = runner_take_output(x, &own);
+    Buffer own, *out;
 
+    if (!runner_may_answer(x))
+        return SINK_E_GONE;
     x->status = x->response.status;
+    out = runner_take_output(x, &own);
     return runner_give_output(
         x, &own, response_begin(&x->response, &x->request, known_length, keep_alive, x->date, out));
 }

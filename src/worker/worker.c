@@ -12,6 +12,7 @@
 #include "worker/crew.h"
 #include "worker/loop.h"
 #include "wsgi/interpreter.h"
+#include "wsgi/stack.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -202,6 +203,8 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
         &loop, ret_error);
     if (r < 0)
         return r;
+    if (stack_init(ret_error) < 0)
+        return -EINVAL;
     if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
         return -ENOMEM; /* unless there is a text */
     r = worker_say(o, MESSAGE_READY, "");

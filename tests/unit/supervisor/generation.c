@@ -340,6 +340,9 @@ static void test_stuck_request(void)
     is_int(generation_count(g).n_busy, 1);
     atomic_store(&slot->started_usec, clock_now_usec() - 2 * USEC_PER_SEC);
     generation_advance(g, 2, clock_now_usec());
+    ok(all_serve(g), "the worker itself sees to that");
+    atomic_store(&slot->started_usec, clock_now_usec() - 2 * USEC_PER_SEC - SEAT_GRACE_USEC);
+    generation_advance(g, 2, clock_now_usec());
     is_int(g->seats[1].state, SEAT_ABORTING);
     ok(run_until(g, all_serve) && g->seats[2].state == SEAT_SERVING, "another takes its place at once");
     ok(run_until(g, second_is_empty) && !g->failure);
