@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +58,9 @@ char *report_describe_exit(const siginfo_t *exit, char *to, size_t size)
     if (exit->si_code == CLD_EXITED)
         (void)snprintf(to, size, "exited with status %d", exit->si_status);
     else
-        (void)snprintf(to, size, "was killed by signal %d (%s%s)%s", exit->si_status, name ? "SIG" : "",
-                       name ? name : "?", exit->si_code == CLD_DUMPED ? " and dumped core" : "");
+        (void)snprintf(to, size, "was killed by signal %d (%s%s)%s%s", exit->si_status, name ? "SIG" : "",
+                       name ? name : "?", exit->si_code == CLD_DUMPED ? " and dumped core" : "",
+                       exit->si_errno == ENOMEM ? ", by the kernel as memory ran out" : "");
     return to;
 }
 

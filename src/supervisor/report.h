@@ -16,7 +16,8 @@ typedef struct ReportSubject {
     pid_t pid;
 } ReportSubject;
 
-/* "was killed by signal 9 (KILL)", "exited with status 1"; cut to fit. The result is `to`. */
+/* "was killed by signal 9 (SIGKILL)", "exited with status 1"; cut to fit. si_errno, which Linux leaves at 0, is ENOMEM where
+ * the kernel did it for want of memory. The result is `to`. */
 char *report_describe_exit(const siginfo_t *exit, char *to, size_t size);
 
 /* A death that nobody here wanted, with the requests that the worker had in the application. */

@@ -8,11 +8,13 @@
 #include "base/title.h"
 #include "supervisor/idle.h"
 #include "supervisor/notify.h"
+#include "supervisor/oom.h"
 #include "supervisor/report.h"
 #include "supervisor/sockets.h"
 #include "supervisor/succession.h"
 #include "supervisor/worker-program.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +33,7 @@ typedef struct Supervisor {
     sd_event_source *timer;
     Notifier notifier;
     Sockets sockets;
+    Oom oom;
     Succession succession;
     Totals *totals;
     int totals_fd;
@@ -86,6 +89,8 @@ static int on_child(sd_event_source *source, const struct signalfd_siginfo *info
 
         if (waitid(P_ALL, 0, &exit, WEXITED | WNOHANG) < 0 || exit.si_pid == 0)
             return 0;
+        if (exit.si_code == CLD_KILLED && exit.si_status == SIGKILL && oom_has_killed(&s->oom))
+            exit.si_errno = ENOMEM;
         if (!succession_on_exit(&s->succession, &exit, clock_now_usec()))
             log_debug("Process %d, an orphan that came to us, has ended", (int)exit.si_pid);
     }
@@ -312,6 +317,7 @@ static void deinit(Supervisor *s)
     sd_event_source_disable_unref(s->timer);
     sd_event_unref(s->event);
     notify_close(&s->notifier);
+    oom_deinit(&s->oom);
 }
 
 static int finish(Supervisor *s, int r)
@@ -337,6 +343,7 @@ int supervisor_run(const SupervisorOptions *options)
     log_init(options->site, LOG_INFO);
     title_set(options->site, "supervisor");
     notify_open(&s.notifier);
+    oom_init(&s.oom, NULL);
     r = start(&s, &error);
     r = r != 0 ? refuse_start(&s, r, error) : finish(&s, loop(&s));
     deinit(&s);

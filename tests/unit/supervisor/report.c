@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "tap.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ static void test_describe_exit(void)
         {{.si_code = CLD_EXITED, .si_status = 0}, "exited with status 0"},
         {{.si_code = CLD_EXITED, .si_status = 70}, "exited with status 70"},
         {{.si_code = CLD_KILLED, .si_status = SIGKILL}, "was killed by signal 9 (SIGKILL)"},
+        {{.si_code = CLD_KILLED, .si_status = SIGKILL, .si_errno = ENOMEM},
+         "was killed by signal 9 (SIGKILL), by the kernel as memory ran out"},
         {{.si_code = CLD_DUMPED, .si_status = SIGSEGV}, "was killed by signal 11 (SIGSEGV) and dumped core"},
     };
     char to[80];
