@@ -102,7 +102,10 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
         r = listener_init(&l->listeners[l->n_listeners], listeners[l->n_listeners]);
         if (r < 0)
             return r;
+        descriptors_add(&l->descriptors, listeners[l->n_listeners]);
     }
+    if (l->doorbell >= 0)
+        descriptors_add(&l->descriptors, l->doorbell);
     r = accept_select_proxied(l, ret_error);
     return r < 0 ? r : accept_set(l, true);
 }
@@ -209,7 +212,9 @@ static bool on_accept_error(Loop *l, int error)
     case ENONET:
     case EOPNOTSUPP:
         return true;
-    default: /* EAGAIN: a sibling was faster */
+    default: /* EAGAIN: a sibling was faster; EPERM: a firewall, accept(2) */
+        if (error != EPERM && descriptors_is_lost(error))
+            descriptors_give_up();
         return false;
     }
 }

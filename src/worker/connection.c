@@ -28,6 +28,7 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
         close(fd);
         return r;
     }
+    descriptors_add(&l->descriptors, fd);
     c->source.type = SOURCE_CONNECTION;
     c->fd = fd;
     c->events = EPOLLIN;
@@ -60,7 +61,9 @@ void connection_close(Loop *l, Connection *c)
     /* Explicitly: a child that the application forked may keep the description open, and the set with it,
      * epoll(7). */
     connection_set_events(l, c, 0);
-    close(c->fd);
+    descriptors_remove(&l->descriptors, c->fd);
+    if (close(c->fd) < 0 && descriptors_is_lost(errno))
+        descriptors_give_up();
     if (c->client)
         clients_leave(&l->clients, c->client);
     l->n_connections--;
@@ -76,6 +79,8 @@ void connection_set_events(Loop *l, Connection *c, uint32_t events)
     if (events == c->events)
         return;
     if (epoll_ctl(l->epoll_fd, op, c->fd, &e) < 0) {
+        if (descriptors_is_lost(errno))
+            descriptors_give_up();
         log_error("epoll_ctl: %s", strerror(errno));
         shutdown(c->fd, SHUT_RDWR);
     }

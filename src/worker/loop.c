@@ -63,9 +63,12 @@ static int loop_open(Loop *l, const LoopOptions *o, char **ret_error)
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll_fd < 0)
         return -errno;
+    descriptors_add(&l->descriptors, l->epoll_fd);
     l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->wake_fd < 0)
         return -errno;
+    descriptors_add(&l->descriptors, l->wake_fd);
+    descriptors_add(&l->descriptors, l->channel.fd);
     r = loop_watch(l, l->wake_fd, EPOLLIN, &l->wake_source);
     if (r < 0)
         return r;
@@ -154,6 +157,9 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     r = loop_configure(l, o->config, ret_error);
     if (r < 0)
         return r;
+    r = descriptors_init(&l->descriptors);
+    if (r < 0)
+        return r;
     r = loop_open(l, o, ret_error);
     if (r < 0)
         return r;
@@ -182,6 +188,7 @@ Loop *loop_free(Loop *l)
     free(l->listeners);
     closep(&l->epoll_fd);
     closep(&l->wake_fd);
+    descriptors_deinit(&l->descriptors);
     free(l);
     return NULL;
 }
@@ -222,7 +229,8 @@ void loop_wake_up(Loop *l)
 {
     uint64_t one = 1;
 
-    (void)!write(l->wake_fd, &one, sizeof one);
+    if (write(l->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) /* EAGAIN: it was rung often enough */
+        descriptors_give_up();
 }
 
 void loop_hand_back(Loop *l, Connection *c)
@@ -321,6 +329,13 @@ static void loop_publish(const Loop *l)
     atomic_store_explicit(&s->exchanges, l->exchanges.n_used, memory_order_release);
 }
 
+static int loop_fail(int r)
+{
+    if (descriptors_is_lost(-r))
+        descriptors_give_up();
+    return r;
+}
+
 int loop_turn(Loop *l, bool may_block)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -331,13 +346,13 @@ int loop_turn(Loop *l, bool may_block)
     /* Here, and not at the end: a request may have gone to the application since, and its thread have been overtaken. */
     r = accept_update(l);
     if (r < 0)
-        return r;
+        return loop_fail(r);
     accept_connections(l);
     may_block = may_block && !loop_has_work(l);
     loop_publish(l);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
-        return -errno;
+        return loop_fail(-errno);
     l->now = clock_now_usec();
     loop_update_date(l);
     for (int i = 0; i < n; i++)
@@ -431,6 +446,13 @@ int loop_ask_for_replacement(Loop *l, const char *reason)
 
     l->is_replacement_asked = r == 0;
     return r;
+}
+
+void loop_on_forked_child(void *loop)
+{
+    const Loop *l = loop;
+
+    descriptors_close(&l->descriptors);
 }
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would

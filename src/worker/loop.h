@@ -13,6 +13,7 @@
 #include "worker/access-log.h"
 #include "worker/channel-end.h"
 #include "worker/clients.h"
+#include "worker/descriptors.h"
 #include "worker/exchange.h"
 #include "worker/file-roots.h"
 #include "worker/timeouts.h"
@@ -79,6 +80,7 @@ typedef struct LoopOptions {
 typedef struct Loop {
     const Config *config;
     HttpLimits limits;
+    Descriptors descriptors;
     int epoll_fd;
     Source channel_source;
     ChannelEnd channel;
@@ -176,6 +178,9 @@ void loop_drain(Loop *l, bool takes_waiting);
 /* The worker is to be told to go as soon as another serves in its place; the first time counts. reason: see ipc/channel.h. 0
  * or negative errno. */
 int loop_ask_for_replacement(Loop *l, const char *reason);
+
+/* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */
+void loop_on_forked_child(void *loop);
 
 /* All threads of the application hang in requests that were given up. */
 static inline bool loop_is_stuck(const Loop *l)

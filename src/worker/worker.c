@@ -210,12 +210,15 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
     r = worker_say(o, MESSAGE_READY, "");
     if (r < 0)
         return r;
-    return crew_run(&(CrewOptions){
+    interpreter_on_forked_child(loop_on_forked_child, loop);
+    r = crew_run(&(CrewOptions){
         .loop = loop,
         .app = site->app,
         .n_threads = o->config->workers_threads,
         .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
     });
+    interpreter_on_forked_child(NULL, NULL);
+    return r;
 }
 
 int worker_run(const WorkerOptions *o)

@@ -17,6 +17,10 @@
 
 static PyThreadState *main_thread;
 static bool is_forked_child; /* of a fork that is not the server's own */
+static struct {
+    void (*callback)(void *arg);
+    void *arg;
+} forked_child; /* whom to tell of it; pthread_atfork(3) has no argument for that */
 
 const char *interpreter_version(void)
 {
@@ -192,6 +196,8 @@ static int import_threading(void)
 static void on_forked_child(void)
 {
     is_forked_child = true;
+    if (forked_child.callback)
+        forked_child.callback(forked_child.arg);
 }
 
 int interpreter_init(const InterpreterOptions *options, char **ret_error)
@@ -230,6 +236,12 @@ void interpreter_after_fork_child(void)
 {
     PyOS_AfterFork_Child();
     is_forked_child = false; /* but one of the server's own */
+}
+
+void interpreter_on_forked_child(void (*callback)(void *arg), void *arg)
+{
+    forked_child.callback = callback;
+    forked_child.arg = arg;
 }
 
 bool interpreter_is_forked_child(void)

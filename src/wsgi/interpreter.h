@@ -27,6 +27,9 @@ void interpreter_after_fork_child(void);
  * run on and exit, but must not come back into the server. */
 bool interpreter_is_forked_child(void);
 
+/* Called in each such child first, until it is set anew; NULL: nothing is. Only what is async-signal-safe. */
+void interpreter_on_forked_child(void (*callback)(void *arg), void *arg);
+
 /* Ends such a child: by its SystemExit if that is the current exception, else with status 1 and a line on stderr. With the
  * GIL. */
 _Noreturn void interpreter_exit_forked_child(void);
