@@ -33,7 +33,7 @@ FAULTS = re.compile(
 )
 
 
-def poll(condition, what="", deadline=None):
+def poll(condition, what="", deadline=None, interval=0.01):
     """Calls condition until its result is true, and returns that."""
     end = time.monotonic() + (deadline or DEADLINE)
     while True:
@@ -42,7 +42,7 @@ def poll(condition, what="", deadline=None):
             return result
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline or DEADLINE} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def clean_environment(directory):

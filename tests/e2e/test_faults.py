@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from client import request
+from faults import Faults
 from harness import BUILD, DEADLINE, PROGRAM, SANITIZED, Server, poll
 from supervision import (
     APP,
@@ -441,26 +441,6 @@ def test_last_words_to_a_manager_that_is_stuck(stuck_manager):
 
 
 # --- faults that the kernel makes, see faults.c ---
-
-
-class Faults:
-    """The switches of faults.c."""
-
-    def __init__(self, path):
-        self.path = path
-        self.set()
-
-    def environment(self):
-        return {"LD_PRELOAD": str(BUILD / "tests/e2e/faults.so"), "CGUNICORN_TEST_FAULTS": str(self.path)}
-
-    def set(self, clock_offset_sec=0, accept_errno=0, n_accept_errors=0):
-        if not self.path.exists():
-            self.path.write_bytes(bytes(16))
-        with self.path.open("r+b", buffering=0) as file:
-            file.write(struct.pack("=qii", clock_offset_sec, accept_errno, n_accept_errors))
-
-    def n_accept_errors(self):
-        return struct.unpack("=qii", self.path.read_bytes())[2]
 
 
 @pytest.fixture
