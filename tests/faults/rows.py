@@ -130,15 +130,35 @@ ROWS = {
     ),
     "supervisor-killed": Row(
         "The supervisor is killed or crashes",
-        "Nothing: requests are finished by the workers, which then leave; those that come wait in the socket.",
+        "In the foreground nothing: the workers finish the requests that they have, and leave. systemd ends the workers "
+        "with the supervisor: requests that run are cut off. Those that come wait in the socket.",
         (),
         "systemd starts the site again after RestartSec=. " + RESTARTED,
+    ),
+    "supervisor-stopped": Row(
+        "The supervisor hangs or is stopped",
+        "Nothing, until WatchdogSec= is over; then as when it is killed.",
+        (),
+        "systemd starts the site again after WatchdogSec= and RestartSec=. " + RESTARTED,
     ),
     "restarted": Row(
         "Stop and start: systemctl restart",
         "Nothing: requests are finished, within timeouts.graceful; those that come wait in the socket.",
         ("Stopped after … requests", "Ready: … workers, … threads each"),
         RESTARTED,
+    ),
+    "socket-restarted": Row(
+        "Restart of the socket: systemctl restart cgunicorn@SITE.socket",
+        "Requests that have begun are finished. Until the socket is back, connections are refused; those that wait in it, "
+        "accepted by nobody, are closed.",
+        ("Stopped after … requests", "Ready: … workers, … threads each"),
+        RESTARTED,
+    ),
+    "journal-away": Row(
+        "systemd-journald is stopped and started again",
+        "Nothing; records of that time are lost.",
+        (),
+        UNHARMED,
     ),
     "reload": Row(
         "Reload, of code that takes seconds to import, and a hundred at once",

@@ -2,12 +2,16 @@
 """Every fault of cases.py, under load. CGUNICORN_FAULTS_ROUNDS=N plays all of them, N times; without it, each quick one is
 played once."""
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 import cases  # noqa: F401 (registers them)
 from campaign import CASES, run
+from rows import ROWS
 
+SYSTEMD = Path(__file__).parent.parent / "systemd/test_faults.py"
 ROUNDS = int(os.environ.get("CGUNICORN_FAULTS_ROUNDS", "0"))
 
 
@@ -17,3 +21,9 @@ def test_fault(case, number, report):
     if case.needs_root and os.geteuid() != 0:
         pytest.skip("needs root")
     report(run(case))
+
+
+def test_every_row_is_played():
+    """Here, or in a booted systemd."""
+    played = {case.row for case in CASES.values()} | set(re.findall(r'check\(target, "([\w-]+)"', SYSTEMD.read_text()))
+    assert played == set(ROWS)
