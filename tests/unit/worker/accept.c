@@ -7,7 +7,6 @@
 #include "ipc/channel.h"
 #include "tap.h"
 #include "worker/connection.h"
-#include "wsgi/stack.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,17 +26,6 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
         return -1;
     }
     return (int)syscall(SYS_accept4, fd, address, size, flags);
-}
-
-/* hang.c's way to wsgi/, which nothing here takes. */
-int stack_append(Buffer *to, pid_t thread)
-{
-    return buffer_printf(to, "thread %d", (int)thread);
-}
-
-int stack_append_others(Buffer *to, pid_t except)
-{
-    return buffer_printf(to, "but %d", (int)except);
 }
 
 typedef struct Rig {

@@ -7,7 +7,6 @@
 #include "tap.h"
 #include "wsgi/call.h"
 #include "wsgi/interpreter.h"
-#include "wsgi/stack.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -59,16 +58,6 @@ static void block(void)
     sem_wait(&released);
     interpreter_acquire(t);
     n_inside--;
-}
-
-int stack_append(Buffer *to, pid_t thread)
-{
-    return buffer_printf(to, "thread %d", (int)thread);
-}
-
-int stack_append_others(Buffer *to, pid_t except)
-{
-    return buffer_printf(to, "but %d", (int)except);
 }
 
 /* /block waits for the test; /stream sends two pieces and waits between them; /late waits when its response is complete; all
