@@ -135,8 +135,10 @@ def stepwise_write(environ, start_response, path):
 
 
 @handler
-def waiting(environ, start_response, path, key="waiting"):
-    """Answers when the test allows it."""
+def waiting(environ, start_response, path, key="waiting", begun=None):
+    """Answers when the test allows it. begun: a file that tells the test that it was called."""
+    if begun:
+        open(begun, "x").close()
     wait_for(path)
     start_response("200 OK", TEXT)
     return Closing(key, [b"done"])

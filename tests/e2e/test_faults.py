@@ -416,7 +416,7 @@ def test_notifications_that_nobody_reads(stuck_manager):
         server.signal(signal.SIGHUP)
         server.wait_for_log("Generation 2 serves")
         assert text(server) == "two"
-        assert not zombies(server)
+        poll(lambda: not zombies(server), "the dead to be reaped")
         lines = read_notifications(stuck_manager, "RELOADING=1")
         lines += read_notifications(stuck_manager, "READY=1")
         states = [line for line in lines if line in ("READY=1", "RELOADING=1")]

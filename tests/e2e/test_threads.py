@@ -116,10 +116,12 @@ def test_exceptions_stay_with_their_request(server):
 def test_several_workers_share_the_listener(server, tmp_path):
     """Requests that wait in one worker leave the others free."""
     site = server("behaviours:app", workers_count=3)
-    slow = [site.connect() for _ in range(2)]
-    for connection in slow:
-        connection.send(request(target=f"/waiting?path={tmp_path}/go"))
-    poll(lambda: site.get("/hello").status == 200)
+    slow = []
+    for begun in (tmp_path / "first", tmp_path / "second"):
+        slow.append(site.connect())
+        slow[-1].send(request(target=f"/waiting?path={tmp_path}/go&begun={begun}"))
+        poll(begun.exists)
+    assert site.get("/hello").status == 200
     (tmp_path / "go").touch()
     for connection in slow:
         assert connection.read_response().body == b"done"
