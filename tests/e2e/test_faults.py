@@ -252,8 +252,8 @@ def test_reload_and_stop_at_once(start_server):
 
 
 def test_stop_under_load(start_server):
-    """Who has connected is answered, and told that the connection ends; who comes later waits in the socket for the
-    next start."""
+    """Who was accepted is answered, and told that the connection ends; everybody else waits in the socket for the next
+    start."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     server = start_server(APP, listeners=[listener.dup()])
     with server.connect() as idle, server.connect() as running:
@@ -267,19 +267,21 @@ def test_stop_under_load(start_server):
         notified(server, "^STOPPING=1")
         idle.assert_closed()
         release(server, "waiting")
-        for connection in [running, *waiting]:
-            response = connection.read_response()
-            while not response.closes:
-                assert response.status == 200
-                response = connection.read_response()
-            assert (response.status, response.body) == (200, b"one")
-            connection.assert_closed()
-            connection.close()
+        response = running.read_response()
+        while not response.closes:
+            assert response.status == 200
+            response = running.read_response()
+        assert (response.status, response.body) == (200, b"one")
+        running.assert_closed()
     assert server.wait() == 0
     with server.connect() as late:
         late.send(request())
         start_server(APP.replace("one", "two"), listeners=[listener])
         assert late.read_response().body == b"two"
+    for connection in waiting:
+        response = connection.read_response()
+        assert response.body == (b"one" if response.closes else b"two")
+        connection.close()
 
 
 def test_killed_supervisor_lets_requests_finish(start_server):
