@@ -23,6 +23,7 @@ static const struct {
     {"timeouts",
      "Units: ms, s (without one: seconds), min, h, d; also together, as in 1min 30s. Those of clients cost "
      "the application nothing: it is called when a request is here as a whole (but see request.buffering)."},
+    {"reload", "How new code proves itself before it takes over from the old."},
     {"limits",
      "Sizes are in octets; K, M, G and T are powers of 1024. A request over a limit is refused, its "
      "connection is closed."},
@@ -48,6 +49,7 @@ static const struct {
     {"app", "environment", "\n#    DJANGO_SETTINGS_MODULE=shop.settings\n#    TZ=Europe/Berlin"},
     {"app", "sendfile_roots", " /srv/shop/media /protected=/srv/shop/media"},
     {"app", "hooks", " shop.hooks"},
+    {"reload", "check_path", " /health"},
     {"service", "user", " shop"},
     {"service", "group", " shop"},
     {"service", "environment_file", " /etc/cgunicorn/shop.env"},

@@ -152,6 +152,27 @@ static const char *check_header_map(const char *item, Span *ret_bad)
     return "is neither drop nor refuse";
 }
 
+/* Octets that a request line, or a field, is made of without any quoting. */
+static bool is_visible(const char *s)
+{
+    while (*s > 0x20 && *s < 0x7f)
+        s++;
+    return *s == '\0';
+}
+
+static const char *check_path(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    return item[0] == '/' && is_visible(item) ? NULL
+                                              : "is no path; for example /health?full=1, other octets as %XX";
+}
+
+static const char *check_host(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    return *item && is_visible(item) ? NULL : "is no host; for example www.example.org";
+}
+
 static const char *check_access(const char *item, Span *ret_bad)
 {
     (void)ret_bad;
@@ -259,6 +280,8 @@ static const struct {
     {offsetof(Config, proxy_forwarder_headers), check_forwarder_header},
     {offsetof(Config, request_header_map), check_header_map},
     {offsetof(Config, proxy_protocol), check_proxy_protocol},
+    {offsetof(Config, reload_check_path), check_path},
+    {offsetof(Config, reload_check_host), check_host},
     {offsetof(Config, log_access), check_access},
     {offsetof(Config, log_access_format), check_access_format},
     {offsetof(Config, service_user), check_user},

@@ -6,7 +6,9 @@
  *   zygote → supervisor   LOADED | FAILED (text: why)
  *   supervisor → zygote   SPAWN (seat; descriptor: the worker's end of its own channel)
  *   zygote → supervisor   SPAWNED (seat, pid; pid < 0: negative errno)
- *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve)
+ *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve; text: CHANNEL_GO_CHECK
+ *                         where the worker has to ask itself reload.check_path first)
+ *   worker → supervisor   LOADED (the check begins; only where it was asked for)
  *   worker → supervisor   READY | FAILED (text)
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
@@ -50,6 +52,8 @@ typedef struct Message {
 } Message;
 
 #define CHANNEL_E_EOF 1
+
+#define CHANNEL_GO_CHECK "check"
 
 /* Both ends CLOEXEC and non-blocking. 0 or negative errno. */
 int channel_new_pair(int ret_ends[2]);

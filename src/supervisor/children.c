@@ -37,9 +37,12 @@ static void worker_failed(Generation *g, Seat *s, const char *text)
 {
     ReportSubject who = children_subject_of(g, s);
 
-    if (s->state != SEAT_STARTING || g->retired)
+    if ((s->state != SEAT_STARTING && s->state != SEAT_CHECKING) || g->retired)
         return;
-    report_load_failed(&who, text);
+    if (s->state == SEAT_CHECKING)
+        report_check_failed(&who, text);
+    else
+        report_load_failed(&who, text);
     children_note_failure(g, text);
     s->explained = true;
 }
@@ -55,7 +58,7 @@ static void drop_worker(Generation *g, Seat *s, const char *what, usec_t now)
     if (s->state == SEAT_SERVING)
         s->is_leaving = true;
     else {
-        if (s->state == SEAT_STARTING)
+        if (s->state == SEAT_STARTING || s->state == SEAT_CHECKING)
             children_note_failure(g, "a worker sent nonsense to the supervisor");
         seat_on_event(s, SEAT_ON_DRAIN, now);
     }
@@ -66,6 +69,8 @@ static void worker_said(Generation *g, Seat *s, const Message *m, usec_t now)
     s->said |= 1U << m->type;
     if (m->type == MESSAGE_READY && seat_on_event(s, SEAT_ON_READY, now) != SEAT_IGNORE)
         recycling_begin(g, s, now);
+    else if (m->type == MESSAGE_LOADED)
+        seat_on_event(s, SEAT_ON_LOADED, now);
     else if (m->type == MESSAGE_REPLACE && s->state == SEAT_SERVING && !s->is_leaving)
         recycling_mark(g, s,
                        strcmp(m->text, REPLACE_AFTER_HANG) == 0 ? "a request hangs in it"
@@ -133,6 +138,7 @@ void children_spawn(Generation *g, Seat *s, usec_t now)
 {
     int r = send_spawn(g, s);
 
+    s->is_checked = !g->proven && g->config->reload_check_path;
     if (r == 0) {
         seat_on_event(s, SEAT_ON_SPAWN, now);
         return;

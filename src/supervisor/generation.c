@@ -42,7 +42,7 @@ static unsigned count_loading(const Generation *g)
     unsigned n = 0;
 
     for (unsigned i = 0; i < g->n_seats; i++)
-        n += g->seats[i].state == SEAT_FORKING || g->seats[i].state == SEAT_STARTING;
+        n += g->seats[i].state >= SEAT_FORKING && g->seats[i].state <= SEAT_CHECKING;
     return n;
 }
 
@@ -127,6 +127,10 @@ static void seat_stuck(Generation *g, Seat *s, usec_t now)
     if (state == SEAT_STARTING) {
         report_stuck(&who, NULL, "loading the application", "timeouts.load", g->config->timeouts_load, now);
         children_note_failure(g, "the application was not loaded within timeouts.load");
+    } else if (state == SEAT_CHECKING) {
+        report_stuck(&who, NULL, "answering reload.check_path", "reload.check_timeout",
+                     g->config->reload_check_timeout, now);
+        children_note_failure(g, "reload.check_path was not answered within reload.check_timeout");
     } else if (state == SEAT_DRAINING && s->served && !s->dismissed)
         report_nonsense(&who, "the end of its channel");
     else if (state == SEAT_DRAINING && s->served && !s->explained)
@@ -362,7 +366,8 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
         return -ENOMEM;
     g->n_seats = staff.n_seats;
     for (unsigned i = 0; i < g->n_seats; i++)
-        seat_init(&g->seats[i], i, g, config->timeouts_load, config->timeouts_graceful);
+        seat_init(&g->seats[i], i, g, config->timeouts_load, config->reload_check_timeout,
+                  config->timeouts_graceful);
     return scoreboard_new(g->n_seats, config->workers_threads, &g->scoreboard);
 }
 

@@ -45,6 +45,7 @@ struct Generation {
     uint32_t said;         /* by the zygote: a bit for each MessageType */
     bool zygote_explained; /* a record says why the zygote goes, or it was told to */
     bool retired;          /* spawns no worker any more */
+    bool proven;           /* its workers need no check */
     char *failure;         /* what went wrong last, one line; NULL: nothing */
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;

@@ -28,7 +28,12 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
     switch (m->type) {
     case MESSAGE_READY:
     case MESSAGE_FAILED:
-        return s->state == SEAT_STARTING || (is_going && !s->served) ? NULL : "a message of one that starts";
+        return s->state == SEAT_STARTING || s->state == SEAT_CHECKING || (is_going && !s->served)
+                   ? NULL
+                   : "a message of one that starts";
+    case MESSAGE_LOADED:
+        return s->is_checked && (s->state == SEAT_STARTING || is_going) ? NULL
+                                                                        : "a message of one that is checked";
     case MESSAGE_DRAIN:
         return s->dismissed ? NULL : "a message of one that drains";
     case MESSAGE_REPLACE:

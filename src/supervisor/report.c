@@ -125,6 +125,15 @@ void report_load_failed(const ReportSubject *who, const char *text)
              text);
 }
 
+void report_check_failed(const ReportSubject *who, const char *text)
+{
+    char subject[SUBJECT_MAX];
+    Fields f;
+
+    log_full(LOG_ERR, MESSAGE_CHECK_FAILED, fields(&f, who), "%s does not serve: %s", describe(who, subject),
+             text);
+}
+
 void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot, usec_t started_usec,
                             usec_t limit_usec, usec_t now)
 {

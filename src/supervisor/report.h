@@ -26,6 +26,9 @@ void report_died(const ReportSubject *who, const Scoreboard *b, const siginfo_t 
 /* FAILED: the text is a reason and a traceback. */
 void report_load_failed(const ReportSubject *who, const char *text);
 
+/* FAILED, after the application was loaded: why reload.check_path was not answered well. */
+void report_check_failed(const ReportSubject *who, const char *text);
+
 /* The request in a slot has run since started_usec, longer than limit_usec, and its worker does nothing about it. */
 void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot, usec_t started_usec,
                             usec_t limit_usec, usec_t now);

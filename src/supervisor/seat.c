@@ -6,6 +6,7 @@
 #include "ipc/channel.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 #define BACKOFF_FIRST_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_LAST_USEC (10 * USEC_PER_SEC)
@@ -31,6 +32,17 @@ static const SeatTransition table[SEAT_N_STATES][SEAT_N_EVENTS] =
                 [SEAT_ON_KILL] = {SEAT_DO_NOTHING, SEAT_KILLED, SEAT_LIMIT_NONE},
             },
         [SEAT_STARTING] =
+            {
+                [SEAT_ON_LOADED] = {SEAT_DO_NOTHING, SEAT_CHECKING, SEAT_LIMIT_CHECK},
+                [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
+                [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_DRAIN] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_STUCK] = {SEAT_DO_ABORT, SEAT_ABORTING, SEAT_LIMIT_GRACE},
+                [SEAT_ON_KILL] = {SEAT_DO_KILL, SEAT_KILLED, SEAT_LIMIT_NONE},
+                [SEAT_ON_EXIT] = {SEAT_DO_CLEAR, SEAT_EMPTY, SEAT_LIMIT_NONE},
+            },
+        [SEAT_CHECKING] =
             {
                 [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
                 [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
@@ -84,21 +96,23 @@ SeatTransition seat_transition(SeatState state, SeatEvent event)
 const char *seat_state_name(SeatState state)
 {
     static const char *const names[SEAT_N_STATES] = {
-        [SEAT_EMPTY] = "empty",     [SEAT_FORKING] = "forking",   [SEAT_STARTING] = "starting",
-        [SEAT_SERVING] = "serving", [SEAT_DRAINING] = "draining", [SEAT_ABORTING] = "aborting",
-        [SEAT_KILLED] = "killed",
+        [SEAT_EMPTY] = "empty",       [SEAT_FORKING] = "forking", [SEAT_STARTING] = "starting",
+        [SEAT_CHECKING] = "checking", [SEAT_SERVING] = "serving", [SEAT_DRAINING] = "draining",
+        [SEAT_ABORTING] = "aborting", [SEAT_KILLED] = "killed",
     };
 
     return names[state];
 }
 
-void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t graceful_usec)
+void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t check_usec,
+               usec_t graceful_usec)
 {
     *s = (Seat){
         .number = number,
         .owner = owner,
         .channel = -EBADF,
         .load_usec = load_usec,
+        .check_usec = check_usec,
         .graceful_usec = graceful_usec,
     };
 }
@@ -143,10 +157,11 @@ static void clear(Seat *s, usec_t now)
 }
 
 /* A failure to send means that the worker is going: its exit is the next event. The same holds for ESRCH. */
-static void send_message(const Seat *s, MessageType type)
+static void send_message(const Seat *s, MessageType type, const char *text)
 {
-    const Message m = {.type = type, .seat = s->number};
+    Message m = {.type = type, .seat = s->number};
 
+    (void)snprintf(m.text, sizeof(m.text), "%s", text);
     (void)channel_send(s->channel, &m);
 }
 
@@ -160,10 +175,10 @@ static void act(Seat *s, SeatAction action, usec_t now)
 {
     switch (action) {
     case SEAT_DO_GO:
-        send_message(s, MESSAGE_GO);
+        send_message(s, MESSAGE_GO, s->is_checked ? CHANNEL_GO_CHECK : "");
         break;
     case SEAT_DO_DRAIN:
-        send_message(s, s->hands_over ? MESSAGE_STOP : MESSAGE_DRAIN);
+        send_message(s, s->hands_over ? MESSAGE_STOP : MESSAGE_DRAIN, "");
         break;
     case SEAT_DO_TERMINATE:
         send_signal(s, SIGTERM);
@@ -193,6 +208,8 @@ static usec_t deadline(const Seat *s, SeatLimit limit, usec_t now)
         return s->deadline_usec;
     case SEAT_LIMIT_LOAD:
         return now + s->load_usec;
+    case SEAT_LIMIT_CHECK:
+        return now + s->check_usec;
     case SEAT_LIMIT_GRACEFUL:
         return now + s->graceful_usec;
     case SEAT_LIMIT_GRACE:

@@ -14,6 +14,7 @@ typedef enum SeatState {
     SEAT_EMPTY,
     SEAT_FORKING,  /* the zygote was asked; no pid yet */
     SEAT_STARTING, /* the application is loading */
+    SEAT_CHECKING, /* … is loaded, and asked reload.check_path */
     SEAT_SERVING,
     SEAT_DRAINING, /* expected to exit by itself */
     SEAT_ABORTING, /* was sent SIGABRT */
@@ -25,6 +26,7 @@ typedef enum SeatEvent {
     SEAT_ON_SPAWN,     /* SPAWN went to the zygote */
     SEAT_ON_SPAWNED,   /* the zygote told the pid */
     SEAT_ON_UNSPAWNED, /* the zygote can't fork, or is gone without having told the pid */
+    SEAT_ON_LOADED,    /* the worker begins its check */
     SEAT_ON_READY,     /* the worker serves */
     SEAT_ON_FAILED,    /* the worker can't load the application, and exits */
     SEAT_ON_HANGUP,    /* the worker's end of the channel is closed */
@@ -52,6 +54,7 @@ typedef enum SeatLimit {
     SEAT_LIMIT_NONE,
     SEAT_LIMIT_KEEP, /* what is left of the state before */
     SEAT_LIMIT_LOAD,
+    SEAT_LIMIT_CHECK,
     SEAT_LIMIT_GRACEFUL,
     SEAT_LIMIT_GRACE, /* SEAT_GRACE_USEC */
 } SeatLimit;
@@ -73,7 +76,8 @@ typedef struct Seat {
     pid_t pid;   /* 0: there is none, or it is not known yet */
     int channel; /* -EBADF where there is no worker */
     sd_event_source *source;
-    usec_t load_usec; /* timeouts.load, timeouts.graceful */
+    usec_t load_usec; /* timeouts.load, reload.check_timeout, timeouts.graceful */
+    usec_t check_usec;
     usec_t graceful_usec;
     usec_t spawned_usec;
     usec_t deadline_usec; /* SEAT_ON_STUCK is due; 0: never */
@@ -82,6 +86,7 @@ typedef struct Seat {
     usec_t dismissed_usec;
     usec_t expires_usec; /* SERVING: the end of its life; 0: none is set */
     uint32_t said;       /* a bit for each MessageType */
+    bool is_checked;     /* for SEAT_ON_SPAWN: the worker has to pass its check first */
     bool served;         /* it was READY */
     bool dismissed;      /* it was told to go */
     bool quiet;          /* it accepts no connection any more, and has said so */
@@ -92,7 +97,8 @@ typedef struct Seat {
     bool hands_over;     /* the next instance of the site serves what waits in the listeners' queues */
 } Seat;
 
-void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t graceful_usec);
+void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t check_usec,
+               usec_t graceful_usec);
 
 /* Closes the channel. The process, if there is one, is left alone. */
 void seat_deinit(Seat *s);

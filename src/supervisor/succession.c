@@ -135,7 +135,7 @@ int succession_load_config(const SupervisorOptions *o, Config **ret, char **ret_
 
 int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now)
 {
-    usec_t limit = (config->workers_count + 2) * config->timeouts_load;
+    usec_t limit = (config->workers_count + 2) * (config->timeouts_load + config->reload_check_timeout);
     int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
                            &s->candidate, ret_error);
 
@@ -227,6 +227,7 @@ static void promote_candidate(Succession *s, usec_t now)
     s->rolling = !first;
     retire(s, &s->current, false, now);
     s->current = TAKE_PTR(s->candidate);
+    s->current->proven = true;
     s->regenerate_usec = 0;
     s->started = true;
     log_init(s->options->site, s->current->config->log_level);
@@ -323,10 +324,13 @@ static bool sweep(Succession *s)
     return changed;
 }
 
-/* One at a time while others serve, so that a reload takes neither all processors nor twice the memory. */
+/* One at a time while others serve, so that a reload takes neither all processors nor twice the memory; and no second
+ * one of a generation that the first has just proven. */
 static unsigned n_at_once(const Succession *s)
 {
-    return s->candidate ? (s->started ? 1 : UINT32_MAX) : (s->rolling ? 1 : UINT32_MAX);
+    if (s->candidate && s->started)
+        return generation_count(s->candidate).n_serving > 0 ? 0 : 1;
+    return s->rolling ? 1 : UINT32_MAX;
 }
 
 static usec_t advance_generations(Succession *s, usec_t now)

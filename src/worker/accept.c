@@ -107,7 +107,7 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
     if (l->doorbell >= 0)
         descriptors_add(&l->descriptors, l->doorbell);
     r = accept_select_proxied(l, ret_error);
-    return r < 0 ? r : accept_set(l, true);
+    return r < 0 ? r : accept_set(l, !l->is_held);
 }
 
 /* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
@@ -284,7 +284,8 @@ int accept_update(Loop *l)
     bool accepts;
 
     l->is_full = accept_is_full(l) && !accept_victim(l);
-    accepts = !l->is_draining && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
+    accepts =
+        !l->is_draining && !l->is_held && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
     l->is_behind = l->is_behind || (accepts && !l->is_accepting);
     return accept_set(l, accepts);
 }
@@ -292,7 +293,7 @@ int accept_update(Loop *l)
 void accept_stop(Loop *l)
 {
     (void)accept_set(l, false);
-    if (loop_is_stuck(l))
+    if (l->is_held || loop_is_stuck(l))
         return;
     for (size_t i = 0; i < l->n_listeners; i++)
         while (accept_one(l, &l->listeners[i]))

@@ -9,6 +9,7 @@
 #include "config/staff.h"
 #include "ipc/channel.h"
 #include "worker/accept.h"
+#include "worker/check.h"
 #include "worker/connection.h"
 
 #include <errno.h>
@@ -147,6 +148,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->seat = o->seat;
     l->total = o->total;
     l->file_roots = o->file_roots;
+    l->is_held = o->is_held;
     l->n_slots = o->config->workers_threads;
     l->has_siblings = config_staff(o->config).n_max > 1;
     l->n_until_replaced = loop_draw_requests(o->config);
@@ -182,6 +184,7 @@ Loop *loop_free(Loop *l)
         return NULL;
     loop_free_closed(l);
     exchange_pool_deinit(&l->exchanges);
+    check_free(l->check);
     trusted_proxies_free(l->trusted);
     clients_deinit(&l->clients);
     access_log_free(l->access_log);
@@ -272,6 +275,9 @@ static void loop_handle(Loop *l, const struct epoll_event *e)
         break;
     case SOURCE_CONNECTION:
         connection_on_event(l, (Connection *)source, e->events);
+        break;
+    case SOURCE_CHECK:
+        check_on_event(l);
         break;
     }
 }

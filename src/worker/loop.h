@@ -30,6 +30,7 @@ typedef enum SourceType {
     SOURCE_WAKE_UP,
     SOURCE_DOORBELL,
     SOURCE_CONNECTION,
+    SOURCE_CHECK,
 } SourceType;
 
 typedef struct Source {
@@ -47,6 +48,7 @@ typedef struct Listener {
 } Listener;
 
 struct Connection;
+typedef struct Check Check;
 
 /* Connections in the order in which they came: linked by Connection.next_queued. */
 typedef struct ConnectionQueue {
@@ -75,6 +77,7 @@ typedef struct LoopOptions {
     ScoreboardSeat *seat;
     TotalsShard *total;
     const FileRoots *file_roots; /* borrowed */
+    bool is_held;                /* takes no connections, see worker/check.h */
 } LoopOptions;
 
 typedef struct Loop {
@@ -94,6 +97,8 @@ typedef struct Loop {
     Source doorbell_source;
     int doorbell;             /* rung for the siblings when a connection is left to them */
     bool is_accepting;        /* the listeners and the doorbell are in the epoll set */
+    bool is_held;             /* … and may not be, until the check is passed */
+    Check *check;             /* NULL: there is none */
     bool is_behind;           /* the listeners were left alone for a while */
     bool is_full;             /* limits.connections, and none of them can be closed as yet */
     usec_t accept_after_usec; /* out of descriptors: no accept before */

@@ -9,6 +9,7 @@
 #include "base/title.h"
 #include "config/staff.h"
 #include "ipc/channel.h"
+#include "worker/check.h"
 #include "worker/crew.h"
 #include "worker/loop.h"
 #include "wsgi/interpreter.h"
@@ -43,8 +44,8 @@ static int worker_say(const WorkerOptions *o, MessageType type, const char *text
     return r;
 }
 
-/* GO means that the supervisor knows this process. 0, or an exit status. */
-static int worker_wait_for_go(const WorkerOptions *o)
+/* GO means that the supervisor knows this process, and says whether it is to be checked. 0, or an exit status. */
+static int worker_wait_for_go(const WorkerOptions *o, bool *ret_is_checked)
 {
     _cleanup_free_ Message *m = calloc(1, sizeof *m);
     struct pollfd p = {.fd = o->channel, .events = POLLIN};
@@ -57,6 +58,7 @@ static int worker_wait_for_go(const WorkerOptions *o)
     if (r != 0)
         return EX_UNAVAILABLE;
     message_close_fds(m);
+    *ret_is_checked = strcmp(m->text, CHANNEL_GO_CHECK) == 0;
     return m->type == MESSAGE_GO ? 0 : EX_PROTOCOL;
 }
 
@@ -180,7 +182,7 @@ static void worker_unload(const Config *config, Site *site)
 }
 
 /* 0 when it has served, or negative errno, for which *ret_error may have the text. */
-static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_error)
+static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checked, char **ret_error)
 {
     _cleanup_(loop_freep) Loop *loop = NULL;
     char directory[4096];
@@ -199,6 +201,7 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
             .seat = &o->scoreboard->seats[o->seat],
             .total = totals_shard(o->totals, o->seat),
             .file_roots = o->file_roots,
+            .is_held = is_checked,
         },
         &loop, ret_error);
     if (r < 0)
@@ -207,7 +210,9 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
         return -EINVAL;
     if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
         return -ENOMEM; /* unless there is a text */
-    r = worker_say(o, MESSAGE_READY, "");
+    r = worker_say(o, is_checked ? MESSAGE_LOADED : MESSAGE_READY, "");
+    if (r == 0 && is_checked)
+        r = check_begin(loop);
     if (r < 0)
         return r;
     interpreter_on_forked_child(loop_on_forked_child, loop);
@@ -224,13 +229,14 @@ static int worker_serve(const WorkerOptions *o, const Site *site, char **ret_err
 int worker_run(const WorkerOptions *o)
 {
     _cleanup_close_ int errors_fd = -EBADF;
+    bool is_checked = false;
     char *error = NULL;
     Site site;
     int r;
 
     title_set(o->site, "worker %u gen %u", o->seat, o->generation);
     log_set_worker((int)o->seat, o->generation);
-    r = worker_wait_for_go(o);
+    r = worker_wait_for_go(o, &is_checked);
     if (r != 0)
         return r;
     worker_tune_malloc();
@@ -240,7 +246,7 @@ int worker_run(const WorkerOptions *o)
     if (worker_load(o, &site, errors_fd >= 0 ? errors_fd : STDERR_FILENO, &error) < 0)
         return worker_fail(o, error);
 
-    r = worker_serve(o, &site, &error);
+    r = worker_serve(o, &site, is_checked, &error);
     if (r < 0 && !error && asprintf(&error, "cannot serve: %s", strerror(-r)) < 0)
         error = NULL;
     if (r < 0)

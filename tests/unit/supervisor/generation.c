@@ -69,6 +69,15 @@ static void __attribute__((__noreturn__)) work(int channel, const char *mode)
         _exit(5);
     }
     seat = message.seat;
+    if (strcmp(message.text, CHANNEL_GO_CHECK) == 0)
+        say(channel, MESSAGE_LOADED, seat, getpid(), "");
+    if (strcmp(mode, "check:fails") == 0) {
+        say(channel, MESSAGE_FAILED, seat, getpid(), "GET /: 500");
+        _exit(0);
+    }
+    if (strcmp(mode, "check:hangs") == 0)
+        for (;;)
+            pause();
     say(channel, MESSAGE_READY, seat, getpid(), "");
     if (seat == 0)
         run_wild(channel, mode, seat);
@@ -107,10 +116,10 @@ static pid_t fork_worker(int channel, const char *mode)
 
 static const char *mode_in(int fd)
 {
-    static const char *const modes[] = {"early:exit",   "worker:fails", "fork:fails",    "zygote:hangs",
-                                        "zygote:dies",  "load:fails",   "zygote:octets", "zygote:init",
-                                        "zygote:ready", "wild:twice",   "wild:name",     "wild:octets",
-                                        "wild:flood",   "wild:close"};
+    static const char *const modes[] = {
+        "early:exit",    "worker:fails", "fork:fails",   "zygote:hangs", "zygote:dies", "load:fails",
+        "zygote:octets", "zygote:init",  "zygote:ready", "wild:twice",   "wild:name",   "wild:octets",
+        "wild:flood",    "wild:close",   "check:passes", "check:fails",  "check:hangs"};
     char text[8192] = "";
 
     (void)!pread(fd, text, sizeof(text) - 1, 0);
@@ -174,7 +183,9 @@ static Config *new_config(const char *module)
     char *error = NULL;
 
     (void)snprintf(text, sizeof(text),
-                   "[app]\nmodule = %s\n[workers]\ncount = 2\n[timeouts]\nload = 1s\nrequest = 1s\n", module);
+                   "[app]\nmodule = %s\n[workers]\ncount = 2\n[timeouts]\nload = 1s\nrequest = 1s\n%s",
+                   module,
+                   strncmp(module, "check:", 6) == 0 ? "[reload]\ncheck_path = /\ncheck_timeout = 1s\n" : "");
     if (config_parse(text, strlen(text), "test", NULL, &c, &error) != 0)
         printf("# %s\n", error);
     free(error);
@@ -400,8 +411,11 @@ int main(int argc, char **argv)
     self[n] = '\0';
     ok(symlink(self, program) == 0);
     test_life("serves");
+    test_life("check:passes");
     test_failure("load:fails", "ImportError: no");
     test_failure("worker:fails", "ValueError: no");
+    test_failure("check:fails", "GET /: 500");
+    test_failure("check:hangs", "reload.check_path was not answered within reload.check_timeout");
     test_failure("fork:fails", "Resource temporarily unavailable");
     test_failure("zygote:octets", "the zygote sent nonsense to the supervisor");
     test_failure("zygote:ready", "the zygote sent nonsense to the supervisor");

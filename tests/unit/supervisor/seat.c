@@ -9,17 +9,21 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* One letter for the action, then the next state; "-" is ignored. Columns: SPAWN SPAWNED UNSPAWNED READY
- * FAILED HANGUP DRAIN STUCK KILL EXIT. */
+/* One letter for the action, then the next state; "-" is ignored. Columns: SPAWN SPAWNED UNSPAWNED LOADED
+ * READY FAILED HANGUP DRAIN STUCK KILL EXIT. */
 static const char *const expected[SEAT_N_STATES][SEAT_N_EVENTS] = {
-    [SEAT_EMPTY] = {".forking", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
-    [SEAT_FORKING] = {"-", "Gstarting", "Cempty", "-", "-", "-", ".draining", "Uforking", ".killed", "-"},
-    [SEAT_STARTING] = {"-", "-", "-", ".serving", ".draining", ".draining", "Tdraining", "Aaborting",
+    [SEAT_EMPTY] = {".forking", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
+    [SEAT_FORKING] = {"-", "Gstarting", "Cempty", "-", "-", "-", "-", ".draining", "Uforking", ".killed",
+                      "-"},
+    [SEAT_STARTING] = {"-", "-", "-", ".checking", ".serving", ".draining", ".draining", "Tdraining",
+                       "Aaborting", "Kkilled", "Cempty"},
+    [SEAT_CHECKING] = {"-", "-", "-", "-", ".serving", ".draining", ".draining", "Tdraining", "Aaborting",
                        "Kkilled", "Cempty"},
-    [SEAT_SERVING] = {"-", "-", "-", "-", "-", ".draining", "Ddraining", "Aaborting", "Kkilled", "Cempty"},
-    [SEAT_DRAINING] = {"-", "Tdraining", "Cempty", "-", "-", "-", "-", "Aaborting", "Kkilled", "Cempty"},
-    [SEAT_ABORTING] = {"-", "Kkilled", "Cempty", "-", "-", "-", "-", "Kkilled", "Kkilled", "Cempty"},
-    [SEAT_KILLED] = {"-", "Kkilled", "Cempty", "-", "-", "-", "-", "-", "-", "Cempty"},
+    [SEAT_SERVING] = {"-", "-", "-", "-", "-", "-", ".draining", "Ddraining", "Aaborting", "Kkilled",
+                      "Cempty"},
+    [SEAT_DRAINING] = {"-", "Tdraining", "Cempty", "-", "-", "-", "-", "-", "Aaborting", "Kkilled", "Cempty"},
+    [SEAT_ABORTING] = {"-", "Kkilled", "Cempty", "-", "-", "-", "-", "-", "Kkilled", "Kkilled", "Cempty"},
+    [SEAT_KILLED] = {"-", "Kkilled", "Cempty", "-", "-", "-", "-", "-", "-", "-", "Cempty"},
 };
 
 static void test_table(void)
@@ -90,11 +94,16 @@ static pid_t occupy(Seat *s, int *ret_peer, usec_t now)
     return s->pid;
 }
 
+static char received_text[MESSAGE_TEXT_MAX];
+
 static MessageType received(int peer)
 {
     static Message m;
 
-    return channel_receive(peer, &m) == 0 ? (MessageType)m.type : 0;
+    if (channel_receive(peer, &m) != 0)
+        return 0;
+    memcpy(received_text, m.text, sizeof(received_text));
+    return (MessageType)m.type;
 }
 
 static int end_of(pid_t pid)
@@ -110,7 +119,7 @@ static void test_stuck_worker(void)
     pid_t pid;
     Seat s;
 
-    seat_init(&s, 3, NULL, 60 * USEC_PER_SEC, 30 * USEC_PER_SEC);
+    seat_init(&s, 3, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
     pid = occupy(&s, &peer, 1000);
     ok(pid > 0);
     is_int(received(peer), MESSAGE_GO);
@@ -150,7 +159,7 @@ static void test_pauses(void)
 {
     Seat s;
 
-    seat_init(&s, 0, NULL, USEC_PER_SEC, USEC_PER_SEC);
+    seat_init(&s, 0, NULL, USEC_PER_SEC, USEC_PER_SEC, USEC_PER_SEC);
     is_int(pause_after(&s, true, true, 5000), 0);
     is_int(pause_after(&s, true, true, 5000), 0);
     is_int(pause_after(&s, true, false, 5000), 0);
@@ -161,13 +170,33 @@ static void test_pauses(void)
     is_int(pause_after(&s, false, false, 5000), 100 * USEC_PER_MSEC);
 }
 
+static void test_check(void)
+{
+    int peer = -EBADF;
+    pid_t pid;
+    Seat s;
+
+    seat_init(&s, 0, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
+    s.is_checked = true;
+    pid = occupy(&s, &peer, 1000);
+    is_int(received(peer), MESSAGE_GO);
+    is_string(received_text, CHANNEL_GO_CHECK);
+    seat_on_event(&s, SEAT_ON_LOADED, 2000);
+    is_int(s.deadline_usec, 2000 + 10 * USEC_PER_SEC);
+    ok(!s.served);
+    seat_on_event(&s, SEAT_ON_STUCK, 3000);
+    is_int(end_of(pid), SIGABRT);
+    seat_on_event(&s, SEAT_ON_EXIT, 4000);
+    close(peer);
+}
+
 static void test_pid_told_late(void)
 {
     int ends[2];
     pid_t pid;
     Seat s;
 
-    seat_init(&s, 0, NULL, USEC_PER_SEC, USEC_PER_SEC);
+    seat_init(&s, 0, NULL, USEC_PER_SEC, USEC_PER_SEC, USEC_PER_SEC);
     ok(channel_new_pair(ends) == 0);
     s.channel = ends[0];
     seat_on_event(&s, SEAT_ON_SPAWN, 0);
@@ -191,6 +220,7 @@ int main(void)
     test_backoff();
     test_stuck_worker();
     test_pauses();
+    test_check();
     test_pid_told_late();
     return tap_done();
 }

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""Deploying: the check that new code has to pass, and what happens to code that does not."""
+import json
+import os
+import signal
+
+import pytest
+
+from harness import Server, poll
+from supervision import (
+    APP,
+    exit_status,
+    ignore_faults,
+    in_background,
+    notified,
+    processes,
+    release,
+    reload,
+    text,
+    wait_for_file,
+    workers,
+    write_app,
+    zygotes,
+)
+
+CHECK = {"reload_check_path": "/health?full=1"}
+
+# Keeps what each request of the check looked like; VERSION tells a client's requests which code answers them.
+CHECKED = """
+import json, os, sys, time
+
+VERSION = "one"
+
+def health(environ, start_response):
+    start_response("204 No Content", [])
+    return []
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/health":
+        with open("checks", "a") as checks:
+            seen = {name: value for name, value in environ.items() if isinstance(value, str)}
+            checks.write(json.dumps({**seen, "version": VERSION, "pid": os.getpid()}) + "\\n")
+        return health(environ, start_response)
+    start_response("200 OK", [])
+    return [VERSION.encode()]
+"""
+
+
+def checked(version, health=None):
+    """The application, with another body of health()."""
+    source = CHECKED.replace('"one"', f'"{version}"')
+    if health:
+        source = source.replace('    start_response("204 No Content", [])\n    return []\n', f"    {health}\n")
+    return source
+
+
+def checks(server):
+    path = server.directory / "checks"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+# --- the check ---
+
+
+@pytest.mark.parametrize("preload", ["yes", "no"])
+def test_check_is_asked_once(start_server, preload):
+    server = start_server(checked("one"), {**CHECK, "workers_count": 2, "workers_preload": preload})
+    assert {check["pid"] for check in checks(server)} == workers(server), "at the start, all of them"
+    first = checks(server)[0]
+    assert (first["REQUEST_METHOD"], first["PATH_INFO"], first["QUERY_STRING"]) == ("GET", "/health", "full=1")
+    assert (first["HTTP_HOST"], first["SERVER_NAME"], first["REMOTE_ADDR"]) == ("localhost", "localhost", "127.0.0.1")
+    assert first["HTTP_USER_AGENT"].startswith("cgunicorn-check/")
+    (server.directory / "checks").unlink()
+    write_app(server, checked("two"))
+    reload(server)
+    (canary,) = checks(server)
+    assert canary["version"] == "two" and canary["pid"] in workers(server)
+    assert text(server) == "two"
+    assert "Generation 2 serves" in server.log()
+
+
+def test_check_of_a_worker_that_follows_another(start_server):
+    """The generation has proven itself: whoever comes later is not asked."""
+    server = start_server(checked("one"), CHECK)
+    (victim,) = workers(server)
+    os.kill(victim, signal.SIGKILL)
+    poll(lambda: workers(server) - {victim}, "the next worker")
+    assert text(server) == "one"
+    assert [check["pid"] for check in checks(server)] == [victim]
+
+
+def test_check_takes_no_connection_of_clients(start_server):
+    """Until the answer is here, everybody is served by the old code."""
+    server = start_server(checked("one"), CHECK)
+    write_app(server, checked("two", "while not os.path.exists('go'): time.sleep(0.01)\n    "
+                              "start_response('200 OK', [])\n    return [b'x' * 100000]"))
+    server.signal(signal.SIGHUP)
+    poll(lambda: len(checks(server)) == 2, "the check of the new code")
+    assert {text(server) for _ in range(50)} == {"one"}
+    (server.directory / "go").touch()
+    notified(server, "^READY=1", 2)
+    assert text(server) == "two"
+
+
+BAD = {
+    "error": ("start_response('503 Service Unavailable', []); return [b'\\n the database\\x1b is away\\nmore']",
+              "was answered with 503 Service Unavailable: the database\\\\x1b is away"),
+    "exception": ("raise RuntimeError('no ' + 'database')", "was answered with 500 Internal Server Error"),
+    "nothing": ("sys.stdin.close(); start_response('200 OK', []); return iter(lambda: environ['no'], 1)",
+                "was answered with 500 Internal Server Error"),
+    "hang": ("time.sleep(1000)", "reload.check_path was not answered within reload.check_timeout"),
+    "exit": ("os._exit(3)", "worker 0 exited with status 3"),
+    "crash": ("os.kill(os.getpid(), 11)", "worker 0 was killed by signal 11 .SIGSEGV."),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_answer_keeps_the_old_code(start_server, name):
+    health, reason = BAD[name]
+    server = start_server(checked("one"), {**CHECK, "reload_check_timeout": "1s", "workers_count": 2})
+    before = workers(server)
+    answers, stop = set(), []
+
+    def ask():
+        while not stop:
+            answers.add(text(server))
+
+    thread, result = in_background(ask)
+    write_app(server, checked("two", health))
+    reload(server)
+    stop.append(True)
+    thread.join()
+    assert result["value"] is None and answers == {"one"}
+    notified(server, f"^STATUS=.*generation 1; last reload failed: .*{reason}")
+    server.wait_for_log(f"Reload failed, generation 1 goes on serving: .*{reason}")
+    if name == "hang":
+        server.wait_for_log("is not done answering reload.check_path after reload.check_timeout=1s: killing it")
+        server.wait_for_log(r'File ".*source_app.py", line \d+ in health')
+    if name == "exception":
+        assert "RuntimeError: no database" in server.log()
+    poll(lambda: workers(server) == before and len(zygotes(server)) == 1, "the new generation to leave")
+    write_app(server, checked("three"))
+    reload(server, 3)
+    assert text(server) == "three"
+    ignore_faults(server)
+
+
+def test_start_fails_when_the_check_does():
+    server = Server(checked("one", "start_response('500 No', []); return [b'down']"), CHECK)
+    try:
+        assert exit_status(server.launch()) == 70
+        notified(server, r"^STATUS=reload.check_path: GET /health\?full=1 was answered with 500 No: down$")
+        assert "Worker 0 of generation 1" in server.log() and "does not serve: reload.check_path" in server.log()
+        assert not processes(server)
+    finally:
+        server.destroy()
+
+
+def test_stop_in_a_check():
+    server = Server(checked("one", "open('waiting', 'w').close(); time.sleep(1000)"), CHECK)
+    try:
+        server.launch()
+        wait_for_file(server, "waiting")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert not processes(server)
+    finally:
+        server.destroy()
+
+
+def test_supervisor_that_dies_in_a_check():
+    """Nobody is left to tell that the answer was good: the worker takes no connection, and goes."""
+    server = Server(checked("one", "open('waiting', 'w').close()\n"
+                            "    while os.path.exists('waiting'): time.sleep(0.01)\n"
+                            "    start_response('200 OK', [])\n    return []"), CHECK)
+    try:
+        server.launch()
+        wait_for_file(server, "waiting")
+        client = server.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.signal(signal.SIGKILL)
+        server.wait()
+        release(server, "waiting")
+        poll(lambda: not processes(server), "the worker to leave")
+        server.listeners[0].close()
+        assert client.wait_gone() == 0
+    finally:
+        server.destroy()
+
+
+def test_host_of_the_check(start_server):
+    server = start_server(checked("one"), {**CHECK, "reload_check_host": "www.example.org:8080"})
+    assert checks(server)[0]["HTTP_HOST"] == "www.example.org:8080"
+
+
+@pytest.mark.parametrize("key, value", [("check_path", "health"), ("check_path", "/a b"), ("check_host", "a b")])
+def test_keys_of_the_check(key, value):
+    server = Server(APP, {f"reload_{key}": value})
+    try:
+        assert exit_status(server.launch()) == 78
+        assert f'reload.{key}: "{value}" is no {key[6:]};' in server.log()
+    finally:
+        server.destroy()
