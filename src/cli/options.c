@@ -19,11 +19,10 @@ static const struct {
     {"workers",
      "How many requests run at a time: count × threads. Start with as many processes as the machine has "
      "cores; add threads where requests wait for databases and other servers."},
-    {"reload", "How the new code takes over."},
+    {"reload", "How new code proves itself, and takes over from the old."},
     {"timeouts",
      "Units: ms, s (without one: seconds), min, h, d; also together, as in 1min 30s. Those of clients cost "
      "the application nothing: it is called when a request is here as a whole (but see request.buffering)."},
-    {"reload", "How new code proves itself before it takes over from the old."},
     {"limits",
      "Sizes are in octets; K, M, G and T are powers of 1024. A request over a limit is refused, its "
      "connection is closed."},

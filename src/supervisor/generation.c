@@ -37,15 +37,6 @@ static StaffingCount count_staff(const Generation *g)
     return c;
 }
 
-static unsigned count_loading(const Generation *g)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < g->n_seats; i++)
-        n += g->seats[i].state >= SEAT_FORKING && g->seats[i].state <= SEAT_CHECKING;
-    return n;
-}
-
 static bool is_throttled(Generation *g, usec_t now)
 {
     usec_t at = staffing_allows_at(&g->debt, g->n_wanted);
@@ -57,14 +48,14 @@ static bool is_throttled(Generation *g, usec_t now)
 }
 
 /* The first seats that are empty, and no others: whoever is missing waits for the pause of the one that failed. */
-static void fill_seats(Generation *g, unsigned n_at_once, usec_t now)
+static void fill_seats(Generation *g, unsigned n_more, usec_t now)
 {
     StaffingCount staff = count_staff(g);
-    unsigned n_missing = staffing_missing(&staff), n_loading = count_loading(g);
+    unsigned n_missing = staffing_missing(&staff);
 
     if (g->retired || g->zygote != ZYGOTE_READY || n_missing == 0 || is_throttled(g, now))
         return;
-    for (unsigned i = 0; i < g->n_seats && n_missing > 0 && n_loading < n_at_once; i++) {
+    for (unsigned i = 0; i < g->n_seats && n_missing > 0 && n_more > 0; i++) {
         Seat *s = &g->seats[i];
 
         if (s->state != SEAT_EMPTY)
@@ -73,7 +64,7 @@ static void fill_seats(Generation *g, unsigned n_at_once, usec_t now)
         if (s->retry_usec > now)
             continue;
         children_spawn(g, s, now);
-        n_loading++;
+        n_more--;
     }
 }
 
@@ -222,7 +213,7 @@ static void note_strength(Generation *g, usec_t now)
     g->failure = NULL;
 }
 
-usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
+usec_t generation_advance(Generation *g, unsigned n_more, usec_t now)
 {
     usec_t next, due;
 
@@ -236,7 +227,7 @@ usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now)
     due = elastic_advance(g, now);
     next = MIN(next, due);
     let_go(g, now);
-    fill_seats(g, n_at_once, now);
+    fill_seats(g, n_more, now);
     note_strength(g, now);
     due = next_due(g, now);
     return MIN(next, due);
@@ -300,6 +291,15 @@ usec_t generation_quiet_at(const Generation *g)
     return at;
 }
 
+unsigned generation_count_busy(const Generation *g, unsigned seat)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < g->scoreboard->n_slots; i++)
+        n += atomic_load(&scoreboard_slot(g->scoreboard, seat, i)->started_usec) > 0;
+    return n;
+}
+
 GenerationCount generation_count(const Generation *g)
 {
     GenerationCount c = {0};
@@ -307,8 +307,7 @@ GenerationCount generation_count(const Generation *g)
     for (unsigned i = 0; i < g->n_seats; i++) {
         c.n_serving += g->seats[i].state == SEAT_SERVING;
         c.n_workers += g->seats[i].state != SEAT_EMPTY;
-        for (unsigned j = 0; j < g->scoreboard->n_slots; j++)
-            c.n_busy += atomic_load(&scoreboard_slot(g->scoreboard, i, j)->started_usec) > 0;
+        c.n_busy += generation_count_busy(g, i);
     }
     return c;
 }

@@ -70,9 +70,9 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation)
 
-/* Does what is due: respawns, at most n_at_once loading at a time, and all time limits. Returns when it wants
- * to be called again, at the latest. */
-usec_t generation_advance(Generation *g, unsigned n_at_once, usec_t now);
+/* Does what is due: asks for the workers that are missing, n_more of them at most, and sees to all time limits. Returns
+ * when it wants to be called again, at the latest. */
+usec_t generation_advance(Generation *g, unsigned n_more, usec_t now);
 
 /* More or fewer workers, as far as there may be; says so in the log. */
 void generation_resize(Generation *g, int by, usec_t now);
@@ -110,6 +110,9 @@ typedef struct GenerationCount {
 } GenerationCount;
 
 GenerationCount generation_count(const Generation *g);
+
+/* Requests of one worker in the application. */
+unsigned generation_count_busy(const Generation *g, unsigned seat);
 
 /* As many workers serve as should. */
 bool generation_is_staffed(const Generation *g);

@@ -135,7 +135,8 @@ int succession_load_config(const SupervisorOptions *o, Config **ret, char **ret_
 
 int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now)
 {
-    usec_t limit = (config->workers_count + 2) * (config->timeouts_load + config->reload_check_timeout);
+    usec_t each = config->timeouts_load + config->reload_check_timeout + config->timeouts_graceful;
+    usec_t limit = (config->workers_count + 2) * each;
     int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
                            &s->candidate, ret_error);
 
@@ -255,26 +256,47 @@ static bool judge_candidate(Succession *s, usec_t now)
     return true;
 }
 
-static bool is_serving(const Generation *g, unsigned seat)
+static unsigned count_serving_retired(const Succession *s)
 {
-    return seat < g->n_seats && g->seats[seat].state == SEAT_SERVING;
+    unsigned n = 0;
+
+    for (const Generation *g = s->retired; g; g = g->next)
+        n += generation_count(g).n_serving;
+    return n;
 }
 
-/* Seat by seat; and whoever is left when all are there. */
+/* The one that has the least to finish, as nobody takes its place before it is gone. */
+static void drain_one_retired(Succession *s, usec_t now)
+{
+    Generation *idlest = NULL;
+    unsigned seat = 0, least = UINT32_MAX;
+
+    for (Generation *g = s->retired; g; g = g->next)
+        for (unsigned i = 0; i < g->n_seats; i++) {
+            unsigned n_busy = generation_count_busy(g, i);
+
+            if (g->seats[i].state == SEAT_SERVING && n_busy < least) {
+                idlest = g;
+                seat = i;
+                least = n_busy;
+            }
+        }
+    if (idlest)
+        generation_drain(idlest, seat, now);
+}
+
+/* One old worker for each new one that serves; and all that are left when all of those are there. */
 static bool replace_retired(Succession *s, usec_t now)
 {
-    bool changed = false, all;
+    unsigned n_old = count_serving_retired(s), n_all, n_surplus;
 
-    if (!s->current || !s->retired)
+    if (!s->current || n_old == 0)
         return false;
-    all = generation_is_staffed(s->current);
-    for (Generation *g = s->retired; g; g = g->next)
-        for (unsigned i = 0; i < g->n_seats; i++)
-            if (is_serving(g, i) && (all || is_serving(s->current, i))) {
-                generation_drain(g, i, now);
-                changed = true;
-            }
-    return changed;
+    n_all = n_old + generation_count(s->current).n_serving;
+    n_surplus = n_all - MIN(n_all, s->current->n_wanted);
+    for (unsigned i = 0; i < n_surplus; i++)
+        drain_one_retired(s, now);
+    return n_surplus > 0;
 }
 
 /* When only current accepts connections, so that who waits for the reload's end gets answers of the new code
@@ -324,13 +346,32 @@ static bool sweep(Succession *s)
     return changed;
 }
 
-/* One at a time while others serve, so that a reload takes neither all processors nor twice the memory; and no second
- * one of a generation that the first has just proven. */
-static unsigned n_at_once(const Succession *s)
+/* How many processes there may be: as many as should serve, of the generation that wants most, and the surge. */
+static unsigned n_workers_max(const Succession *s)
 {
-    if (s->candidate && s->started)
-        return generation_count(s->candidate).n_serving > 0 ? 0 : 1;
-    return s->rolling ? 1 : UINT32_MAX;
+    const Generation *first[] = {s->candidate, s->current, s->retired};
+    unsigned n_wanted = 0, n_surge = 0;
+
+    for (size_t i = 0; i < ELEMENTSOF(first); i++)
+        for (const Generation *g = first[i]; g; g = g->next)
+            n_wanted = g->n_wanted > n_wanted ? g->n_wanted : n_wanted;
+    if (s->current)
+        n_surge = s->current->config->reload_surge;
+    return n_wanted + n_surge;
+}
+
+/* Workers that the generation may ask for now: all at the start; later as far as the surge allows, and one alone before
+ * it has proven itself. */
+static unsigned n_more(const Succession *s, const Generation *g)
+{
+    unsigned n_workers = count_all(s).n_workers, max = n_workers_max(s);
+    unsigned room = max - MIN(max, n_workers);
+
+    if (!s->started)
+        return UINT32_MAX;
+    if (g == s->candidate)
+        return generation_count(g).n_workers > 0 ? 0 : MIN(room, 1u);
+    return room;
 }
 
 static usec_t advance_generations(Succession *s, usec_t now)
@@ -340,7 +381,7 @@ static usec_t advance_generations(Succession *s, usec_t now)
 
     for (size_t i = 0; i < ELEMENTSOF(first); i++)
         for (Generation *g = first[i]; g; g = g->next) {
-            usec_t due = generation_advance(g, n_at_once(s), now);
+            usec_t due = generation_advance(g, n_more(s, g), now);
 
             next = MIN(next, due);
         }

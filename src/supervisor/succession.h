@@ -24,7 +24,7 @@ typedef struct Succession {
     bool stopping;
     bool reload_wanted; /* set by SIGHUP */
     bool reloading;     /* RELOADING=1 was sent, and no READY=1 since */
-    bool rolling;       /* current takes over from those before it, seat by seat */
+    bool rolling;       /* current takes over from those before it, worker by worker */
     char *reload_failure;
     usec_t regenerate_usec; /* current has no zygote any more: when to start the next generation */
     usec_t regenerate_backoff_usec;

@@ -21,6 +21,7 @@
 #define EVENTS_PER_TURN 256
 #define UNSENT_MAX_USEC 500
 #define FAREWELL_USEC (1 * USEC_PER_SEC)
+#define LAST_CALL_USEC (100 * USEC_PER_MSEC)
 #define LINGER_USEC (5 * USEC_PER_SEC)
 #define FULL_LOOK_USEC (100 * USEC_PER_MSEC)
 
@@ -111,6 +112,7 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     timeout_list_init(&l->timeouts[TIMEOUT_KEEPALIVE], c->timeouts_keepalive);
     timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
     timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL], FAREWELL_USEC);
+    timeout_list_init(&l->timeouts[TIMEOUT_LAST_CALL], LAST_CALL_USEC);
     timeout_list_init(&l->running, c->timeouts_request);
 
     clients_init(&l->clients, c->limits_connections_per_ip);
@@ -462,15 +464,20 @@ void loop_on_forked_child(void *loop)
 }
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would
- * lose that. */
+ * lose that. One that was quiet for as long as a farewell takes gets the time that a network takes, so that a worker with
+ * none but such does not keep its successor waiting. */
 static void loop_bid_farewell(Loop *l, TimeoutKind kind)
 {
     Timeout *anchor = &l->timeouts[kind].anchor;
+    usec_t idle_usec;
 
     for (Timeout *t = anchor->next, *next; t != anchor; t = next) {
         next = t->next;
-        if (connection_of_timeout(t)->state == CONNECTION_IDLE)
-            timeout_arm(&l->timeouts[TIMEOUT_FAREWELL], t, l->now);
+        if (connection_of_timeout(t)->state != CONNECTION_IDLE)
+            continue;
+        idle_usec = l->now + l->timeouts[kind].span_usec - t->deadline;
+        timeout_arm(&l->timeouts[idle_usec < FAREWELL_USEC ? TIMEOUT_FAREWELL : TIMEOUT_LAST_CALL], t,
+                    l->now);
     }
 }
 

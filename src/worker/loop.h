@@ -62,8 +62,9 @@ typedef enum TimeoutKind {
     TIMEOUT_BODY,
     TIMEOUT_WRITE,
     TIMEOUT_KEEPALIVE,
-    TIMEOUT_LINGER,   /* of a closing connection */
-    TIMEOUT_FAREWELL, /* of an idle connection while draining: a request may be on its way */
+    TIMEOUT_LINGER,    /* of a closing connection */
+    TIMEOUT_FAREWELL,  /* of an idle connection while draining: a request may be on its way */
+    TIMEOUT_LAST_CALL, /* … of one that was idle for long already */
     N_TIMEOUTS_,
 } TimeoutKind;
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -201,3 +203,135 @@ def test_keys_of_the_check(key, value):
         assert f'reload.{key}: "{value}" is no {key[6:]};' in server.log()
     finally:
         server.destroy()
+
+
+# --- one after the other ---
+
+
+class Census:
+    """How many workers there are, again and again until the end of the with block."""
+
+    def __init__(self, server):
+        self.counts, self.is_over, self.known = set(), False, set()
+        pid = server.process.pid
+        self.children = Path(f"/proc/{pid}/task/{pid}/children")
+
+    def __enter__(self):
+        self.thread, self.result = in_background(self.run)
+        return self
+
+    def __exit__(self, *exception):
+        self.is_over = True
+        self.thread.join()
+        assert exception[0] or self.result["value"] is None
+
+    def is_worker(self, pid):
+        try:
+            if pid not in self.known and Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"cgunicorn: worker"):
+                self.known.add(pid)
+        except OSError:
+            pass
+        return pid in self.known
+
+    def run(self):
+        while not self.is_over:
+            self.counts.add(sum(self.is_worker(pid) for pid in self.children.read_text().split()))
+
+
+@pytest.mark.parametrize("surge", [1, 2])
+@pytest.mark.parametrize("preload", ["yes", "no"])
+def test_surge(start_server, preload, surge):
+    """Never more processes than count and surge, never fewer than count; whatever their connections do meanwhile."""
+    server = start_server(APP, {"workers_count": 3, "workers_preload": preload, "reload_surge": surge})
+    is_over = []
+
+    def ask(client):
+        while not is_over:
+            if client.request("GET", "/").closes:
+                client.close()
+                client = server.connect()
+
+    with Census(server) as census:
+        idle = [server.connect() for _ in range(6)]
+        for client in idle[:3]:
+            client.request("GET", "/")
+        askers = [in_background(ask, server.connect()) for _ in range(3)]
+        for number in range(2, 6):
+            write_app(server, APP.replace("one", str(number)))
+            reload(server, number)
+            assert text(server) == str(number)
+        is_over.append(True)
+        for thread, result in askers:
+            thread.join()
+            assert result["value"] is None
+        poll(lambda: len(workers(server)) == 3, "the old workers to go")
+    assert census.counts <= set(range(3, 4 + surge)) and 3 + surge in census.counts
+    for client in idle:
+        client.close()
+
+
+def ask_until_released(server, n):
+    """n requests that wait in the application, each in a worker of its own."""
+    threads = []
+    for i in range(n):
+        (server.directory / "held").touch()
+        threads.append(in_background(server.get, "/hold"))
+        notified(server, f"^STATUS=.* {i + 1} busy")
+    return threads
+
+
+HOLD = APP.replace('path == "/orphan"', 'path == "/hold":\n        while os.path.exists("held"):\n'
+                   '            time.sleep(0.01)\n    if path == "/orphan"')
+
+
+def finish(server, threads, body):
+    release(server, "held")
+    for thread, result in threads:
+        thread.join()
+        assert result["value"].body == body
+
+
+def test_surge_waits_for_those_who_go(start_server):
+    """An old worker with a request to finish keeps its place until it is done; nobody is refused."""
+    server = start_server(HOLD, {"workers_count": 2})
+    before = workers(server)
+    with Census(server) as census:
+        threads = ask_until_released(server, 2)
+        write_app(server, APP.replace("one", "two"))
+        server.signal(signal.SIGHUP)
+        notified(server, "^STATUS=1/2 workers, .* generation 2")
+        assert text(server) == "two"
+        assert before < workers(server) and len(workers(server)) == 3
+        finish(server, threads, b"one")
+        notified(server, "^READY=1", 2)
+        assert text(server) == "two"
+    assert max(census.counts) == 3
+
+
+def test_who_has_nothing_to_finish_goes_first(start_server):
+    server = start_server(HOLD, {"workers_count": 3})
+    threads = ask_until_released(server, 1)
+    write_app(server, APP.replace("one", "two"))
+    reload(server)
+    assert {text(server) for _ in range(20)} == {"two"}
+    assert len(workers(server)) == 4 and threads[0][0].is_alive()
+    finish(server, threads, b"one")
+
+
+def test_idle_connections_do_not_hold_a_reload(start_server):
+    """Each worker has some that were quiet for longer than a farewell takes."""
+    server = start_server(APP, {"workers_count": 4})
+    idle = [server.connect() for _ in range(16)]
+    for client in idle:
+        client.request("GET", "/")
+    time.sleep(1.2)
+    started = time.monotonic()
+    reload(server)
+    poll(lambda: len(workers(server)) == 4, "the old workers to go")
+    busy = time.monotonic() - started
+    for client in idle:
+        client.assert_closed()
+    started = time.monotonic()
+    reload(server, 3)
+    poll(lambda: len(workers(server)) == 4, "the old workers to go")
+    assert busy < 4 * 1.0 + time.monotonic() - started, "less than a second for each worker"
