@@ -179,6 +179,7 @@ static void seat_exited(Generation *g, Seat *s, const siginfo_t *exit, usec_t no
         log_debug("Worker %u of generation %u (pid %d) %s", s->number, g->number, (int)s->pid, how);
     else {
         report_died(&who, g->scoreboard, exit, now);
+        g->n_deaths++;
         (void)snprintf(failure, sizeof(failure), "worker %u %s", s->number, how);
         if (!s->served)
             children_note_failure(g, failure);

@@ -256,14 +256,24 @@ void generation_hand_over(Generation *g, usec_t now)
     generation_drain_all(g, now);
 }
 
-void generation_retire(Generation *g, usec_t now)
+void generation_suspend(Generation *g, usec_t now)
 {
     g->retired = true;
-    g->zygote_explained = true;
-    children_dismiss_zygote(g, g->zygote == ZYGOTE_LOADING ? SIGTERM : 0, now);
     for (unsigned i = 0; i < g->n_seats; i++)
         if (g->seats[i].state != SEAT_SERVING)
             generation_drain(g, i, now);
+}
+
+void generation_resume(Generation *g)
+{
+    g->retired = false;
+}
+
+void generation_retire(Generation *g, usec_t now)
+{
+    g->zygote_explained = true;
+    children_dismiss_zygote(g, g->zygote == ZYGOTE_LOADING ? SIGTERM : 0, now);
+    generation_suspend(g, now);
 }
 
 void generation_kill(Generation *g, usec_t now)

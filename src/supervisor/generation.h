@@ -46,6 +46,7 @@ struct Generation {
     bool zygote_explained; /* a record says why the zygote goes, or it was told to */
     bool retired;          /* spawns no worker any more */
     bool proven;           /* its workers need no check */
+    unsigned n_deaths;     /* of workers, that nobody wanted */
     char *failure;         /* what went wrong last, one line; NULL: nothing */
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;
@@ -82,6 +83,10 @@ void generation_succeed(Generation *g, const Generation *before);
 
 /* Whether the process was one of the generation's. */
 bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
+
+/* No more workers, but the zygote stays; who is not ready goes, and who serves goes on until generation_drain(). */
+void generation_suspend(Generation *g, usec_t now);
+void generation_resume(Generation *g);
 
 /* No more workers: the zygote goes, and so does who is not ready. Who serves goes on until
  * generation_drain(). */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "supervisor/report.h"
+#include "supervisor/takeover.h"
 #include "supervisor/worker-program.h"
 
 #include <inttypes.h>
@@ -76,24 +77,14 @@ static void tell_ready(Succession *s, usec_t now)
 
 /* --- stop --- */
 
-static void retire(Succession *s, Generation **g, bool drain, usec_t now)
-{
-    if (!*g)
-        return;
-    generation_retire(*g, now);
-    if (drain)
-        generation_drain_all(*g, now);
-    (*g)->next = s->retired;
-    s->retired = TAKE_PTR(*g);
-}
-
 void succession_stop(Succession *s, usec_t now)
 {
     usec_t limit = s->current ? s->current->config->timeouts_graceful : 0;
 
     s->stopping = true;
-    retire(s, &s->candidate, false, now);
-    retire(s, &s->current, false, now);
+    takeover_end_watch(s, now);
+    takeover_retire(s, &s->candidate, false, now);
+    takeover_retire(s, &s->current, false, now);
     for (Generation *g = s->retired; g; g = g->next)
         if (s->sockets_are_held)
             generation_hand_over(g, now);
@@ -149,20 +140,28 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
     return r < 0 ? succession_os_error("Cannot start the worker program", r, ret_error) : 0;
 }
 
-static void end_reload(Succession *s, const char *failure, usec_t now)
+static void conclude(Succession *s, const char *failure, usec_t now)
 {
     free(s->reload_failure);
     s->reload_failure = failure ? report_last_line(failure) : NULL;
     s->rolling = false;
+    if (s->watch_end_usec == NEVER)
+        s->watch_end_usec = now + s->current->config->reload_watch;
+    if (s->reloading && !s->candidate) {
+        tell_ready(s, now);
+        s->reloading = false;
+    }
+}
+
+static void end_reload(Succession *s, const char *failure, usec_t now)
+{
     if (failure)
         log_full(LOG_ERR, MESSAGE_RELOAD_FAILED, NULL, "Reload failed, generation %u goes on serving: %s",
                  s->current->number, failure);
     else
         log_full(LOG_NOTICE, MESSAGE_RELOADED, NULL, "Generation %u serves, with %u workers",
                  s->current->number, s->current->n_wanted);
-    if (s->reloading)
-        tell_ready(s, now);
-    s->reloading = false;
+    conclude(s, failure, now);
 }
 
 static void schedule_regeneration(Succession *s, usec_t lived_usec, usec_t now)
@@ -212,7 +211,7 @@ static void candidate_failed(Succession *s, usec_t now)
 {
     _cleanup_free_ char *reason = strdup(s->candidate->failure ? s->candidate->failure : strerror(ENOMEM));
 
-    retire(s, &s->candidate, true, now);
+    takeover_retire(s, &s->candidate, true, now);
     if (!s->started) {
         fail(s, EXIT_APP_FAILED, reason ? reason : "", now);
         return;
@@ -226,9 +225,7 @@ static void promote_candidate(Succession *s, usec_t now)
     bool first = !s->started;
 
     s->rolling = !first;
-    retire(s, &s->current, false, now);
-    s->current = TAKE_PTR(s->candidate);
-    s->current->proven = true;
+    takeover_begin(s, now);
     s->regenerate_usec = 0;
     s->started = true;
     log_init(s->options->site, s->current->config->log_level);
@@ -256,73 +253,51 @@ static bool judge_candidate(Succession *s, usec_t now)
     return true;
 }
 
-static unsigned count_serving_retired(const Succession *s)
-{
-    unsigned n = 0;
-
-    for (const Generation *g = s->retired; g; g = g->next)
-        n += generation_count(g).n_serving;
-    return n;
-}
-
-/* The one that has the least to finish, as nobody takes its place before it is gone. */
-static void drain_one_retired(Succession *s, usec_t now)
-{
-    Generation *idlest = NULL;
-    unsigned seat = 0, least = UINT32_MAX;
-
-    for (Generation *g = s->retired; g; g = g->next)
-        for (unsigned i = 0; i < g->n_seats; i++) {
-            unsigned n_busy = generation_count_busy(g, i);
-
-            if (g->seats[i].state == SEAT_SERVING && n_busy < least) {
-                idlest = g;
-                seat = i;
-                least = n_busy;
-            }
-        }
-    if (idlest)
-        generation_drain(idlest, seat, now);
-}
-
-/* One old worker for each new one that serves; and all that are left when all of those are there. */
-static bool replace_retired(Succession *s, usec_t now)
-{
-    unsigned n_old = count_serving_retired(s), n_all, n_surplus;
-
-    if (!s->current || n_old == 0)
-        return false;
-    n_all = n_old + generation_count(s->current).n_serving;
-    n_surplus = n_all - MIN(n_all, s->current->n_wanted);
-    for (unsigned i = 0; i < n_surplus; i++)
-        drain_one_retired(s, now);
-    return n_surplus > 0;
-}
-
-/* When only current accepts connections, so that who waits for the reload's end gets answers of the new code
- * alone. */
-static usec_t rolled_at(const Succession *s)
-{
-    usec_t at = generation_is_staffed(s->current) ? 0 : NEVER;
-
-    for (const Generation *g = s->retired; g; g = g->next) {
-        usec_t quiet = generation_quiet_at(g);
-
-        at = quiet > at ? quiet : at;
-    }
-    return at;
-}
-
 /* A worker that fails now ends the reload, not the generation: it is tried again, and the old worker that it
  * is to replace goes on until then. */
 static bool finish_rolling(Succession *s, usec_t now)
 {
     if (!s->rolling || s->stopping)
         return false;
-    if (rolled_at(s) <= now)
+    if (takeover_done_at(s) <= now)
         end_reload(s, NULL, now);
     else if (s->current->failure)
         end_reload(s, s->current->failure, now);
+    else
+        return false;
+    return true;
+}
+
+/* --- back to the generation before --- */
+
+static void roll_back(Succession *s, usec_t now)
+{
+    const Generation *bad = s->current;
+    bool can = s->fallback && s->fallback->zygote == ZYGOTE_READY;
+    char text[160], limit[FORMAT_VALUE_MAX];
+
+    (void)snprintf(text, sizeof(text),
+                   "%u workers of generation %u died within reload.watch=%s after it took over",
+                   bad->n_deaths, bad->number, format_duration(limit, bad->config->reload_watch));
+    s->watch_end_usec = 0;
+    if (can) {
+        log_full(LOG_ERR, MESSAGE_ROLLED_BACK, NULL, "%s: generation %u takes over again", text,
+                 s->fallback->number);
+        takeover_undo(s, now);
+        conclude(s, text, now);
+    } else
+        log_full(LOG_ERR, MESSAGE_NOT_ROLLED_BACK, NULL, "%s, and there is none to go back to", text);
+    takeover_end_watch(s, now);
+}
+
+static bool watch(Succession *s, usec_t now)
+{
+    if (s->watch_end_usec == 0 || s->stopping)
+        return false;
+    if (s->current->n_deaths >= s->current->config->reload_rollback_deaths)
+        roll_back(s, now);
+    else if (s->watch_end_usec <= now)
+        takeover_end_watch(s, now);
     else
         return false;
     return true;
@@ -340,38 +315,12 @@ static bool sweep(Succession *s)
             continue;
         }
         *at = g->next;
+        if (g == s->fallback)
+            s->fallback = NULL;
         generation_free(g);
         changed = true;
     }
     return changed;
-}
-
-/* How many processes there may be: as many as should serve, of the generation that wants most, and the surge. */
-static unsigned n_workers_max(const Succession *s)
-{
-    const Generation *first[] = {s->candidate, s->current, s->retired};
-    unsigned n_wanted = 0, n_surge = 0;
-
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (const Generation *g = first[i]; g; g = g->next)
-            n_wanted = g->n_wanted > n_wanted ? g->n_wanted : n_wanted;
-    if (s->current)
-        n_surge = s->current->config->reload_surge;
-    return n_wanted + n_surge;
-}
-
-/* Workers that the generation may ask for now: all at the start; later as far as the surge allows, and one alone before
- * it has proven itself. */
-static unsigned n_more(const Succession *s, const Generation *g)
-{
-    unsigned n_workers = count_all(s).n_workers, max = n_workers_max(s);
-    unsigned room = max - MIN(max, n_workers);
-
-    if (!s->started)
-        return UINT32_MAX;
-    if (g == s->candidate)
-        return generation_count(g).n_workers > 0 ? 0 : MIN(room, 1u);
-    return room;
 }
 
 static usec_t advance_generations(Succession *s, usec_t now)
@@ -381,7 +330,7 @@ static usec_t advance_generations(Succession *s, usec_t now)
 
     for (size_t i = 0; i < ELEMENTSOF(first); i++)
         for (Generation *g = first[i]; g; g = g->next) {
-            usec_t due = generation_advance(g, n_more(s, g), now);
+            usec_t due = generation_advance(g, takeover_n_more(s, g), now);
 
             next = MIN(next, due);
         }
@@ -413,8 +362,9 @@ usec_t succession_advance(Succession *s, usec_t now)
     do {
         next = advance_generations(s, now);
         changed = judge_candidate(s, now);
-        changed |= replace_retired(s, now);
+        changed |= takeover_advance(s, now);
         changed |= finish_rolling(s, now);
+        changed |= watch(s, now);
         changed |= begin_wanted(s, now);
         changed |= sweep(s);
     } while (changed);
@@ -424,9 +374,11 @@ usec_t succession_advance(Succession *s, usec_t now)
     due = status_extend(&s->status, s->notifier, !s->started || s->reloading || s->stopping, now);
     next = MIN(next, due);
     if (s->rolling && !s->stopping) {
-        due = rolled_at(s);
+        due = takeover_done_at(s);
         next = MIN(next, due);
     }
+    if (s->watch_end_usec > 0)
+        next = MIN(next, s->watch_end_usec);
     if (s->current && !s->candidate && s->current->zygote == ZYGOTE_GONE)
         next = MIN(next, s->regenerate_usec);
     return next;

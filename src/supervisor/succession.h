@@ -19,12 +19,14 @@ typedef struct Succession {
     Generation *candidate; /* has still to prove itself */
     Generation *current;   /* serves */
     Generation *retired;   /* a list: serve until they are replaced, then go */
+    Generation *fallback;  /* one of them, whose zygote stays as long as current is watched; or NULL */
     unsigned n_generations;
     bool started; /* READY=1 was sent for the first time */
     bool stopping;
-    bool reload_wanted; /* set by SIGHUP */
-    bool reloading;     /* RELOADING=1 was sent, and no READY=1 since */
-    bool rolling;       /* current takes over from those before it, worker by worker */
+    bool reload_wanted;    /* set by SIGHUP */
+    bool reloading;        /* RELOADING=1 was sent, and no READY=1 since */
+    bool rolling;          /* current takes over from those before it, worker by worker */
+    usec_t watch_end_usec; /* of current; NEVER while it rolls, 0: it is not watched */
     char *reload_failure;
     usec_t regenerate_usec; /* current has no zygote any more: when to start the next generation */
     usec_t regenerate_backoff_usec;

@@ -335,3 +335,118 @@ def test_idle_connections_do_not_hold_a_reload(start_server):
     reload(server, 3)
     poll(lambda: len(workers(server)) == 4, "the old workers to go")
     assert busy < 4 * 1.0 + time.monotonic() - started, "less than a second for each worker"
+
+
+# --- back to the code before ---
+
+PRELOAD = {"workers_preload": "yes", "workers_count": 2}
+
+
+def kill_workers(server, n):
+    """One after the other, each as soon as it has taken the place of the one before."""
+    poll(lambda: len(workers(server)) == 2, "the old workers to go")
+    killed = set()
+    for _ in range(n):
+        victim = poll(lambda: workers(server) - killed).pop()
+        os.kill(victim, signal.SIGKILL)
+        killed.add(victim)
+        server.wait_for_log(rf"\(pid {victim}\) was killed by signal 9")
+
+
+def test_code_whose_workers_die_is_rolled_back(start_server):
+    server = start_server(APP, {**PRELOAD, "reload_watch": "1h"})
+    write_app(server, APP.replace("one", "two"))
+    reload(server)
+    assert text(server) == "two"
+    poll(lambda: len(zygotes(server)) == 2 and len(workers(server)) == 2, "the zygote before to stay")
+    kill_workers(server, 3)
+    why = "3 workers of generation 2 died within reload.watch=1h after it took over"
+    server.wait_for_log(f"{why}: generation 1 takes over again")
+    notified(server, f"^STATUS=2/2 workers, .* generation 1; last reload failed: {why}$")
+    poll(lambda: len(zygotes(server)) == 1, "the bad generation to go")
+    assert {text(server) for _ in range(10)} == {"one"}
+    kill_workers(server, 1)
+    poll(lambda: len(workers(server)) == 2, "the next worker")
+    assert {text(server) for _ in range(10)} == {"one"}, "from memory, not from the disk"
+
+    write_app(server, APP.replace("one", "three"))
+    server.signal(signal.SIGHUP)
+    notified(server, "^STATUS=2/2 workers, .* generation 3$")
+    assert {text(server) for _ in range(10)} == {"three"}
+    assert server.log().count("takes over again") == 1
+
+
+def test_new_code_that_crashes_is_rolled_back_under_load(start_server):
+    """What dies in requests: each client loses at most those that killed a worker."""
+    crashes = 'path = environ["PATH_INFO"]\n    if path == "/crash": os.kill(os.getpid(), 11)'
+    server = start_server(APP, {**PRELOAD, "reload_watch": "1h", "reload_rollback_deaths": "2"})
+    write_app(server, APP.replace("one", "two").replace('path = environ["PATH_INFO"]', crashes))
+    reload(server)
+    for _ in range(2):
+        with server.connect() as client:
+            client.send(b"GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.wait_gone()
+    server.wait_for_log("generation 1 takes over again")
+    poll(lambda: text(server) == "one")
+    assert text(server, "/crash") == "one"
+    ignore_faults(server)
+
+
+def test_zygote_before_goes_after_the_watch(start_server):
+    server = start_server(APP, {**PRELOAD, "reload_watch": "300ms"})
+    reload(server)
+    poll(lambda: len(zygotes(server)) == 1, "the zygote before to go")
+    kill_workers(server, 4)
+    poll(lambda: len(workers(server)) == 2, "the workers")
+    assert text(server) == "one"
+    assert "generation 1 takes over again" not in server.log()
+
+
+def test_reload_in_the_watch(start_server):
+    """The newest code that served is what is gone back to."""
+    server = start_server(APP, {**PRELOAD, "reload_watch": "1h"})
+    for number in range(2, 5):
+        write_app(server, APP.replace("one", str(number)))
+        reload(server, number)
+        poll(lambda: len(zygotes(server)) == 2, "all zygotes but two to go")
+    kill_workers(server, 3)
+    server.wait_for_log("generation 3 takes over again")
+    poll(lambda: {text(server) for _ in range(5)} == {"3"})
+
+
+def test_zygote_before_that_dies(start_server):
+    server = start_server(APP, {**PRELOAD, "reload_watch": "1h"})
+    (before,) = zygotes(server)
+    reload(server)
+    os.kill(before, signal.SIGKILL)
+    server.wait_for_log("The zygote of generation 1 .* was killed")
+    kill_workers(server, 3)
+    server.wait_for_log("3 workers of generation 2 died .* and there is none to go back to")
+    assert text(server) == "one"
+
+
+@pytest.mark.parametrize("config", [{"workers_preload": "no"}, {"reload_rollback_deaths": "0"}, {"reload_watch": "0"}])
+def test_deaths_without_a_way_back(start_server, config):
+    """Nothing is kept that can't be used; the site goes on with what it has."""
+    server = start_server(APP, {**PRELOAD, "reload_watch": "1h", **config})
+    write_app(server, APP.replace("one", "two"))
+    reload(server)
+    poll(lambda: len(zygotes(server)) == 1, "the zygote before to go")
+    kill_workers(server, 3)
+    poll(lambda: len(workers(server)) == 2, "the workers")
+    assert text(server) == "two"
+    reported = "and there is none to go back to" in server.log()
+    assert reported == (config == {"workers_preload": "no"})
+    assert "last reload failed" not in "\n".join(server.notify.messages)
+
+
+def test_stop_in_the_watch():
+    server = Server(APP, {**PRELOAD, "reload_watch": "1h"}).start()
+    try:
+        reload(server)
+        poll(lambda: len(zygotes(server)) == 2)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert not processes(server)
+    finally:
+        server.destroy()
