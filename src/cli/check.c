@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `cgunicorn check SITE|FILE`: parses the configuration and imports the application in a process that is
- * thrown away. What is wrong goes to stderr, or to the journal as an error where stderr leads there (ExecReload=). */
+/* `cgunicorn check [--ask] SITE|FILE`: parses the configuration and imports the application in a process that is
+ * thrown away; with --ask, a worker of it also has to pass the check of a reload. What is wrong goes to stderr, or to the journal as an error where stderr leads there (ExecReload=). */
 #include "cli/check.h"
 
 #include "base/cleanup.h"
@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define LEAVE_USEC (2 * USEC_PER_SEC)
@@ -33,20 +34,25 @@ static void say(const char *message_id, const char *text)
         fprintf(stderr, "%s\n", text);
 }
 
-static int complain(const char *path, const char *what, int exit_status)
+static int complain_as(const char *message_id, const char *path, const char *what, int exit_status)
 {
     _cleanup_free_ char *text = NULL;
 
     if (asprintf(&text, "%s: %s", path, what) < 0)
         text = NULL;
-    say(exit_status == EXIT_APP_FAILED ? MESSAGE_LOAD_FAILED : NULL, text ? text : what);
+    say(message_id, text ? text : what);
     return exit_status;
+}
+
+static int complain(const char *path, const char *what, int exit_status)
+{
+    return complain_as(exit_status == EXIT_APP_FAILED ? MESSAGE_LOAD_FAILED : NULL, path, what, exit_status);
 }
 
 /* 0, or an exit status, said why. */
 static int load_config(const char *path, Config **ret)
 {
-    static char *const overrides[] = {(char *)"workers.preload=yes", NULL};
+    static char *const overrides[] = {(char *)"workers.preload=yes", (char *)"log.access=off", NULL};
     _cleanup_free_ char *data = NULL, *error = NULL;
     size_t size;
     int r = config_read_file(path, &data, &size, &error);
@@ -90,39 +96,105 @@ static void end_process(pid_t pid, int signal_number, siginfo_t *ret_exit)
         ;
 }
 
-/* The exit status of the check, said why. */
-static int judge(const char *path, const Config *config, int channel, pid_t pid)
+/* 0, CHANNEL_E_EOF, -ETIMEDOUT or another negative errno. */
+static int receive(int channel, usec_t deadline, Message *ret)
 {
-    usec_t deadline = clock_now_usec() + config->timeouts_load;
-    char limit[FORMAT_VALUE_MAX], text[MESSAGE_TEXT_MAX];
-    siginfo_t exit = {0};
-    Message m;
     int r;
 
     do
-        r = wait_for(channel, deadline) ? channel_receive(channel, &m) : -ETIMEDOUT;
+        r = wait_for(channel, deadline) ? channel_receive(channel, ret) : -ETIMEDOUT;
     while (r == -EAGAIN);
     if (r == 0)
-        message_close_fds(&m);
-    close(channel);
-    end_process(pid, r == -ETIMEDOUT ? SIGABRT : 0, &exit);
-    if (r == 0 && m.type == MESSAGE_LOADED) {
-        printf("%s: ok\n", path);
-        return EXIT_OK;
-    }
-    if (r == 0)
-        return complain(path, m.text, EXIT_APP_FAILED);
-    if (r == -ETIMEDOUT) {
-        snprintf(text, sizeof(text), "the application was not loaded within timeouts.load=%s",
-                 format_duration(limit, config->timeouts_load));
-        return complain(path, text, EXIT_APP_FAILED);
-    }
-    r = snprintf(text, sizeof(text), "the process that loaded the application ");
-    (void)report_describe_exit(&exit, text + r, sizeof(text) - (size_t)r);
-    return complain(path, text, EXIT_APP_FAILED);
+        message_close_fds(ret);
+    return r;
 }
 
-static int load_application(const char *path, const char *site, const Config *config)
+/* Why there was no message. */
+static const char *describe_silence(int r, const char *what, const char *key, usec_t limit_usec,
+                                    const siginfo_t *exit, char to[static MESSAGE_TEXT_MAX])
+{
+    char limit[FORMAT_VALUE_MAX];
+    int n;
+
+    if (r == -ETIMEDOUT) {
+        snprintf(to, MESSAGE_TEXT_MAX, "the application was not %s within %s=%s", what, key,
+                 format_duration(limit, limit_usec));
+        return to;
+    }
+    n = snprintf(to, MESSAGE_TEXT_MAX, "the process in which it was being %s ", what);
+    (void)report_describe_exit(exit, to + n, MESSAGE_TEXT_MAX - (size_t)n);
+    return to;
+}
+
+/* 0 or negative errno. */
+static int spawn_worker(int zygote, int *ret_channel, pid_t *ret_pid)
+{
+    _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+    Message m = {.type = MESSAGE_SPAWN, .n_fds = 1};
+    int ends[2], r = channel_new_pair(ends);
+
+    if (r < 0)
+        return r;
+    ours = ends[0];
+    m.fds[0] = theirs = ends[1];
+    r = channel_send(zygote, &m);
+    if (r == 0)
+        r = receive(zygote, clock_now_usec() + LEAVE_USEC, &m);
+    if (r != 0)
+        return r < 0 ? r : -EPIPE;
+    if (m.type != MESSAGE_SPAWNED || m.pid <= 0)
+        return m.pid < 0 ? m.pid : -EPROTO;
+    *ret_channel = TAKE_FD(ours);
+    *ret_pid = m.pid;
+    return 0;
+}
+
+/* The check of a reload: see worker/check.h. */
+static int ask(const char *path, const Config *config, int zygote)
+{
+    Message m = {.type = MESSAGE_GO, .text = CHANNEL_GO_CHECK};
+    usec_t deadline = clock_now_usec() + config->reload_check_timeout;
+    siginfo_t exit = {0};
+    pid_t pid = 0;
+    int channel, r = spawn_worker(zygote, &channel, &pid);
+
+    if (r < 0)
+        return complain(path, strerror(-r), EXIT_OS);
+    r = channel_send(channel, &m);
+    while (r == 0 && m.type != MESSAGE_READY && m.type != MESSAGE_FAILED)
+        r = receive(channel, deadline, &m);
+    close(channel);
+    end_process(pid, r == -ETIMEDOUT ? SIGABRT : 0, &exit);
+    if (r != 0)
+        describe_silence(r, "asked reload.check_path", "reload.check_timeout", config->reload_check_timeout,
+                         &exit, m.text);
+    else if (m.type == MESSAGE_READY)
+        return EXIT_OK;
+    return complain_as(MESSAGE_CHECK_FAILED, path, m.text, EXIT_APP_FAILED);
+}
+
+/* The exit status of the check, said why. */
+static int judge(const char *path, const Config *config, int channel, pid_t pid, bool asks)
+{
+    siginfo_t exit = {0};
+    int status = EXIT_OK, r;
+    Message m;
+
+    r = receive(channel, clock_now_usec() + config->timeouts_load, &m);
+    if (r == 0 && m.type == MESSAGE_LOADED && asks && config->reload_check_path)
+        status = ask(path, config, channel);
+    close(channel);
+    end_process(pid, r == -ETIMEDOUT ? SIGABRT : 0, &exit);
+    if (r != 0)
+        describe_silence(r, "loaded", "timeouts.load", config->timeouts_load, &exit, m.text);
+    if (r != 0 || m.type != MESSAGE_LOADED)
+        return complain(path, m.text, EXIT_APP_FAILED);
+    if (status == EXIT_OK)
+        printf("%s: ok\n", path);
+    return status;
+}
+
+static int load_application(const char *path, const char *site, const Config *config, bool asks)
 {
     _cleanup_(scoreboard_freep) Scoreboard *scoreboard = NULL;
     _cleanup_(totals_freep) Totals *totals = NULL;
@@ -149,28 +221,35 @@ static int load_application(const char *path, const char *site, const Config *co
         end_process(pid, SIGKILL, &exit);
         return complain(path, strerror(-r), EXIT_OS);
     }
-    return judge(path, config, channel, pid);
+    return judge(path, config, channel, pid, asks);
 }
 
 int check_main(int argc, char **argv)
 {
     _cleanup_(config_freep) Config *config = NULL;
     _cleanup_free_ char *path = NULL, *site = NULL;
+    bool asks = argc == 3 && strcmp(argv[1], "--ask") == 0;
+    const char *subject = argv[argc - 1];
     int r;
 
-    if (argc != 2 || argv[1][0] == '-') {
+    if ((argc != 2 && !asks) || subject[0] == '-') {
         FILE *to = argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr;
 
-        fprintf(to, "Usage: cgunicorn check SITE|FILE.ini\n\n"
+        fprintf(to, "Usage: cgunicorn check [--ask] SITE|FILE.ini\n\n"
                     "Parses the configuration and imports the application in a process of its own.\n"
-                    "Exit status: 0 ok, 78 the configuration is wrong, 70 the application does not load.\n");
+                    "--ask: there it also has to answer reload.check_path, where that is set.\n"
+                    "Exit status: 0 ok, 78 the configuration is wrong, 70 the application does not load or "
+                    "answer.\n");
         return to == stdout ? EXIT_OK : EXIT_USAGE;
     }
-    path = config_site_name_is_valid(argv[1]) ? site_path(argv[1]) : strdup(argv[1]);
+    path = config_site_name_is_valid(subject) ? site_path(subject) : strdup(subject);
     site = path ? site_name(path) : NULL;
     if (!site)
-        return complain(argv[1], strerror(ENOMEM), EXIT_OS);
+        return complain(subject, strerror(ENOMEM), EXIT_OS);
     log_init(site, LOG_INFO);
+    /* The worker becomes a child of this process, as it does of the supervisor. */
+    if (asks && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return complain(path, strerror(errno), EXIT_OS);
     r = load_config(path, &config);
-    return r != 0 ? r : load_application(path, site, config);
+    return r != 0 ? r : load_application(path, site, config, asks);
 }

@@ -145,8 +145,8 @@ BROKEN = {
     "name": ("application = None\n", "app"),
     "ini": (None, r"workers\.count: \"many\" is no whole number"),
     "hang": ("import time\ntime.sleep(1000)\n", r"not loaded within timeouts\.load"),
-    "crash": (APP.replace("path = environ", "os.kill(os.getpid(), 11)\n    path = environ"),
-              r"worker 0 was killed by signal 11 \(SIGSEGV\)"),
+    "crash": (APP.replace("path = environ", "os.kill(os.getpid(), 9)\n    path = environ"),
+              r"worker 0 was killed by signal 9 \(SIGKILL\)"),
     "error": (APP.replace('"200 OK"', '"500 Broken"'), r"GET / was answered with 500 Broken: one"),
 }
 

@@ -561,6 +561,8 @@ def run(*arguments, directory=None, **environment):
         ["serve", "-b", "no.such.host.invalid:80", "a:b"],
         ["check"],
         ["check", "--no-such"],
+        ["check", "--ask"],
+        ["check", "a", "b"],
     ],
 )
 def test_misuse(arguments):
@@ -617,6 +619,26 @@ def test_check(tmp_path):
     site.write_text(site.read_text() + "[timeouts]\nload = 1s\n")
     result = run("check", str(site))
     assert result.returncode == 70 and "timeouts.load=1s" in result.stderr
+
+    site.write_text(f"[app]\nmodule = source_app:app\nchdir = {tmp_path}\n[reload]\ncheck_path = /\ncheck_timeout = 1s\n"
+                    "[proxy]\nprotocol = all\n")
+    (tmp_path / "source_app.py").write_text(APP)
+    assert run("check", "--ask", str(site)).stdout == f"{site}: ok\n"
+    for status, reason in {
+        "500 Away": "reload.check_path: GET / was answered with 500 Away: one",
+        "20": "reload.check_path: GET / was answered with 500 Internal Server Error",
+    }.items():
+        (tmp_path / "source_app.py").write_text(APP.replace("200 OK", status))
+        assert run("check", str(site)).returncode == 0
+        result = run("check", "--ask", str(site))
+        assert result.returncode == 70 and reason in result.stderr and not result.stdout
+    for code, reason in {
+        "time.sleep(1000)": "the application was not asked reload.check_path within reload.check_timeout=1s",
+        "os._exit(3)": "the process in which it was being asked reload.check_path exited with status 3",
+    }.items():
+        (tmp_path / "source_app.py").write_text(APP.replace("path = environ", f"{code}; path = environ"))
+        result = run("check", "--ask", str(site))
+        assert result.returncode == 70 and reason in result.stderr
 
     site.write_text("[app]\nmodul = source_app:app\n")
     result = run("check", str(site))

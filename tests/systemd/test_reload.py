@@ -120,9 +120,7 @@ def test_broken_reload_keeps_the_old_code(make_site):
     pid = site.start().main_pid
     site.write_app("raise RuntimeError('broken by a deployment')\n")
     result = site.systemctl("reload", check=False)
-    version = site.machine.systemd_version()
-    if version < 253 or version >= 259:  # between, systemd has no way to hear of it
-        assert result.returncode != 0
+    assert (result.returncode != 0) == can_fail(site)
     assert site.show("ActiveState") == "active"
     assert site.get() == "one"
     assert "broken by a deployment" in site.journal_text()
@@ -131,7 +129,7 @@ def test_broken_reload_keeps_the_old_code(make_site):
     site.machine.systemctl("kill", "--kill-who=main", "-s", "HUP", site.service)
     failed = f"MESSAGE_ID={site.machine.message_id('RELOAD_FAILED')}"
     wait_until(lambda: site.journal(failed), "the failed reload is logged")
-    assert "last reload failed: RuntimeError: broken by a deployment" in site.show("StatusText")
+    wait_until(lambda: "last reload failed: RuntimeError: broken by a deployment" in site.show("StatusText"), "the status")
     assert site.get() == "one"
 
     # And the next one works.
@@ -139,6 +137,48 @@ def test_broken_reload_keeps_the_old_code(make_site):
     site.systemctl("reload")
     assert site.get() == "two"
     assert site.main_pid == pid
+
+
+def can_fail(site):
+    """Whether `systemctl reload` hears of it: between 253 and 258, systemd has no way to."""
+    version = site.machine.systemd_version()
+    return version < 253 or version >= 259
+
+
+def test_new_code_that_does_not_answer(make_site):
+    """It is loaded, and the check of the reload fails: systemctl tells, and the journal, with what to do."""
+    site = make_site(ini="[reload]\ncheck_path = /health\n").start()
+    site.write_app(APP.replace("200 OK", "503 No database"))
+    assert (site.systemctl("reload", check=False).returncode != 0) == can_fail(site)
+    site.machine.systemctl("kill", "--kill-who=main", "-s", "HUP", site.service)
+    wait_until(lambda: site.journal(f"MESSAGE_ID={site.machine.message_id('RELOAD_FAILED')}"), "the failed reload")
+    reason = "reload.check_path: GET /health was answered with 503 No database: hello"
+    wait_until(lambda: f"last reload failed: {reason}" in site.show("StatusText"), "the status")
+    records = site.journal(f"MESSAGE_ID={site.machine.message_id('CHECK_FAILED')}")
+    assert len(records) >= 1 and all(reason in record["MESSAGE"] for record in records)
+    assert site.get() == "hello\n" and site.show("ActiveState") == "active"
+    site.write_app(APP.replace("hello", "new"))
+    site.systemctl("reload")
+    assert site.get() == "new\n"
+
+
+def test_new_code_that_keeps_dying(make_site):
+    site = make_site(ini="[workers]\npreload = yes\ncount = 1\n").start()
+    site.write_app(APP.replace("hello", "new"))
+    site.systemctl("reload")
+    assert site.get() == "new\n"
+    rolled_back = f"MESSAGE_ID={site.machine.message_id('ROLLED_BACK')}"
+
+    def kill_one():
+        found = site.machine.run("pgrep", "-f", "cgunicorn: worker [0-9]+ gen 2", check=False).stdout.split()
+        for pid in set(site.children()) & set(map(int, found)):
+            site.machine.run("kill", "-KILL", str(pid), check=False)
+        return site.journal(rolled_back)
+
+    wait_until(kill_one, "the way back")
+    wait_until(lambda: site.get() == "hello\n", "the old code")
+    wait_until(lambda: "generation 2 died within reload.watch=30s" in site.show("StatusText"), "the status")
+    assert site.show("ActiveState") == "active" and site.show("NRestarts") == "0"
 
 
 def test_reload_with_broken_ini(make_site):
