@@ -64,7 +64,7 @@ int channel_send(int fd, const Message *m)
         return -EINVAL;
     attach_fds(&mh, &control, m);
     for (;;) {
-        if (sendmsg(fd, &mh, MSG_NOSIGNAL) >= 0)
+        if (sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
             return 0;
         if (errno == ECONNRESET || errno == ECONNREFUSED)
             return -EPIPE; /* the other end went while it had something unread, or just now */

@@ -12,6 +12,7 @@
  *   worker → supervisor   READY | FAILED (text)
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
+ *   supervisor → worker   TRIM (memory is short: give back what is not needed)
  *   worker → supervisor   DRAIN (does not accept any more)
  *   worker → supervisor   REPLACE (text: "" has answered its number of requests; REPLACE_AFTER_HANG a request hangs in it;
  *                         serves on until DRAIN)
@@ -33,7 +34,8 @@ typedef enum MessageType {
     MESSAGE_DRAIN,
     MESSAGE_REPLACE,
     MESSAGE_STOP,
-    MESSAGE_TYPE_LAST_ = MESSAGE_STOP,
+    MESSAGE_TRIM,
+    MESSAGE_TYPE_LAST_ = MESSAGE_TRIM,
 } MessageType;
 
 #define REPLACE_AFTER_HANG "hang"
@@ -58,7 +60,8 @@ typedef struct Message {
 /* Both ends CLOEXEC and non-blocking. 0 or negative errno. */
 int channel_new_pair(int ret_ends[2]);
 
-/* Sends one message; m->fds are not closed. 0, -EAGAIN (the queue is full), -EPIPE, … */
+/* Sends one message; m->fds are not closed. Never waits, whatever the application has made of the descriptor's flags. 0,
+ * -EAGAIN (the queue is full), -EPIPE, … */
 int channel_send(int fd, const Message *m);
 
 /* Receives one message into *ret, whose descriptors (CLOEXEC) now belong to the caller: message_close_fds()

@@ -18,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,8 @@ typedef struct Zygote {
 static int zygote_say(const Zygote *z, MessageType type, unsigned seat, int pid, const char *text)
 {
     _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    struct pollfd p = {.fd = z->channel, .events = POLLOUT};
+    int r;
 
     if (!m)
         return -ENOMEM;
@@ -54,7 +57,9 @@ static int zygote_say(const Zygote *z, MessageType type, unsigned seat, int pid,
     m->seat = seat;
     m->pid = pid;
     snprintf(m->text, sizeof m->text, "%s", text);
-    return channel_send(z->channel, m);
+    while ((r = channel_send(z->channel, m)) == -EAGAIN)
+        poll(&p, 1, -1);
+    return r;
 }
 
 /* --- HELLO --- */
