@@ -83,6 +83,14 @@ void generation_resize(Generation *g, int by, usec_t now)
     set_size(g, n, by > 0 ? "SIGTTIN" : "SIGTTOU", now);
 }
 
+void generation_relieve(Generation *g, usec_t now)
+{
+    if (g->n_wanted > g->sizing.n_min)
+        set_size(g, g->sizing.n_min, "memory is short", now);
+    for (unsigned i = 0; i < g->n_seats; i++)
+        seat_trim(&g->seats[i]);
+}
+
 void generation_succeed(Generation *g, const Generation *before)
 {
     if (g->sizing.n_min == g->sizing.n_max)

@@ -78,6 +78,9 @@ usec_t generation_advance(Generation *g, unsigned n_more, usec_t now);
 /* More or fewer workers, as far as there may be; says so in the log. */
 void generation_resize(Generation *g, int by, usec_t now);
 
+/* Memory is short: surplus workers go, the others give back what they can. */
+void generation_relieve(Generation *g, usec_t now);
+
 /* An elastic generation begins with the size that the one before has grown to. */
 void generation_succeed(Generation *g, const Generation *before);
 

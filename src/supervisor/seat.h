@@ -107,6 +107,9 @@ void seat_deinit(Seat *s);
  * Returns the action that the table names. */
 SeatAction seat_on_event(Seat *s, SeatEvent event, usec_t now);
 
+/* Asks a worker that serves to give back memory. */
+void seat_trim(const Seat *s);
+
 const char *seat_state_name(SeatState state);
 
 /* The pause before the next try, after one that lasted lived_usec: from 100 ms to 10 s, doubled each time,

@@ -392,6 +392,12 @@ void succession_resize(Succession *s, int by, usec_t now)
         generation_resize(s->current, by, now);
 }
 
+void succession_relieve(Succession *s, usec_t now)
+{
+    if (s->current)
+        generation_relieve(s->current, now);
+}
+
 void succession_kill(Succession *s, usec_t now)
 {
     for (Generation *g = s->retired; g; g = g->next)

@@ -61,6 +61,9 @@ bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now);
 /* SIGTTIN, SIGTTOU: so many workers more, or fewer. */
 void succession_resize(Succession *s, int by, usec_t now);
 
+/* Memory is short. */
+void succession_relieve(Succession *s, usec_t now);
+
 void succession_stop(Succession *s, usec_t now);
 
 /* After succession_stop(): no more waiting. */

@@ -9,6 +9,7 @@
 #include "supervisor/idle.h"
 #include "supervisor/notify.h"
 #include "supervisor/oom.h"
+#include "supervisor/pressure.h"
 #include "supervisor/report.h"
 #include "supervisor/sockets.h"
 #include "supervisor/succession.h"
@@ -31,6 +32,7 @@ typedef struct Supervisor {
     const SupervisorOptions *options;
     sd_event *event;
     sd_event_source *timer;
+    Pressure *pressure;
     Notifier notifier;
     Sockets sockets;
     Oom oom;
@@ -133,6 +135,14 @@ static int on_resize(sd_event_source *source, const struct signalfd_siginfo *inf
     return 0;
 }
 
+static void on_pressure(void *userdata)
+{
+    Supervisor *s = userdata;
+
+    log_info("Memory is short: the workers give back what they do not need");
+    succession_relieve(&s->succession, clock_now_usec());
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void)source, (void)usec, (void)userdata;
@@ -166,12 +176,14 @@ static int add_events(Supervisor *s)
         {SIGTERM, on_stop},   {SIGINT, on_stop},    {SIGQUIT, on_stop},  {SIGHUP, on_reload},
         {SIGTTIN, on_resize}, {SIGTTOU, on_resize}, {SIGCHLD, on_child},
     };
-    int r = sd_event_new(&s->event);
+    int r = sd_event_new(&s->event), q;
 
     for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
         r = add_signal(s, signals[i].number, signals[i].handler);
     if (r >= 0)
         r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, s);
+    if (r >= 0 && (q = pressure_new(s->event, on_pressure, s, &s->pressure)) < 0)
+        log_debug("Cannot watch the memory pressure: %s", strerror(-q));
     return r < 0 ? r : 0;
 }
 
@@ -315,6 +327,7 @@ static void deinit(Supervisor *s)
     totals_free(s->totals);
     closep(&s->totals_fd);
     sd_event_source_disable_unref(s->timer);
+    pressure_free(s->pressure);
     sd_event_unref(s->event);
     notify_close(&s->notifier);
     oom_deinit(&s->oom);

@@ -2,6 +2,7 @@
 /* The atoms of an access log line, with gunicorn's meaning; what is missing is "-". */
 #include "worker/access-line.h"
 
+#include "base/base64.h"
 #include "base/escape.h"
 
 #include <inttypes.h>
@@ -62,40 +63,19 @@ static int append_time(Buffer *to, AccessTime *t)
     return buffer_append_string(to, t->text);
 }
 
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
 /* The user of "Basic BASE64(user:password)" (RFC 7617 §2), in `to`; data NULL where there is none. */
 static Span basic_user(const Request *q, char to[static USER_MAX])
 {
     const Span scheme = SPAN_LITERAL("Basic ");
     Span value = request_field(q, "authorization");
-    unsigned bits = 0, n_bits = 0;
-    size_t n = 0;
+    const char *colon;
+    size_t n;
 
     if (value.size < scheme.size || !span_equal_nocase((Span){value.data, scheme.size}, scheme))
         return (Span){NULL, 0};
-    for (size_t i = scheme.size; i < value.size && n < USER_MAX; i++) {
-        int digit = base64_digit(value.data[i]);
-
-        if (digit < 0)
-            break;
-        bits = bits << 6 | (unsigned)digit;
-        n_bits += 6;
-        if (n_bits < 8)
-            continue;
-        n_bits -= 8;
-        to[n] = (char)(bits >> n_bits);
-        if (to[n] == ':')
-            return non_empty((Span){to, n});
-        n++;
-    }
-    return (Span){NULL, 0};
+    n = base64_decode((Span){value.data + scheme.size, value.size - scheme.size}, to, USER_MAX);
+    colon = memchr(to, ':', n);
+    return colon ? non_empty((Span){to, (size_t)(colon - to)}) : (Span){NULL, 0};
 }
 
 static int append_user(Buffer *to, const Request *q)

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,6 +330,16 @@ static bool member_hands_over(Member *m)
     return true;
 }
 
+/* Python's garbage, then what malloc() keeps. */
+static void member_trim(Member *m)
+{
+    m->crew->loop->must_trim = false;
+    member_acquire(m);
+    interpreter_collect();
+    member_release(m);
+    malloc_trim(0);
+}
+
 /* Drives until the loop is somebody else's, or done. */
 static void member_drive(Member *m)
 {
@@ -348,6 +359,8 @@ static void member_drive(Member *m)
             return;
         /* The GIL is kept through turns that find work: giving it back and taking it again costs more than
          * the wait. */
+        if (w->loop->must_trim && !member_is_spare(m) && !loop_has_work(w->loop))
+            member_trim(m);
         may_block = !m->has_gil && (member_is_spare(m) || !loop_has_work(w->loop));
         n = loop_turn(w->loop, may_block);
         if (n < 0) {

@@ -212,6 +212,7 @@ static void loop_on_channel(Loop *l)
         return;
     if (r == 0)
         message_close_fds(m);
+    l->must_trim |= r == 0 && m->type == MESSAGE_TRIM;
     if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
     loop_drain(l, r == 0 && m->type == MESSAGE_DRAIN);

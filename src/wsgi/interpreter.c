@@ -305,6 +305,11 @@ void interpreter_freeze(void)
         PyErr_Clear();
 }
 
+void interpreter_collect(void)
+{
+    (void)PyGC_Collect();
+}
+
 void interpreter_finalize(void)
 {
     (void)Py_FinalizeEx();

@@ -147,6 +147,15 @@ def app(environ, start_response):
 """
 
 
+def run_blocked(server, names):
+    """Requests of those names, each in a worker of its own."""
+    threads = []
+    for name in names:
+        threads.append(in_background(text, server, f"/{name}"))
+        wait_for_file(server, name)
+    return threads
+
+
 def test_elastic_site_grows_and_shrinks(start_server):
     server = start_server(
         BLOCKING,
@@ -158,14 +167,10 @@ def test_elastic_site_grows_and_shrinks(start_server):
             "workers_shrink_after": "1s",
         },
     )
-    names = ["a", "b", "c", "d"]
-    threads = [in_background(text, server, f"/{name}") for name in names]
+    threads = run_blocked(server, "abc")
     server.wait_for_log("3 workers from now on, and not 2: requests have waited")
-    poll(lambda: sum((server.directory / name).exists() for name in names) == 3, "three requests to run")
-    while names:
-        name = poll(lambda: [name for name in names if (server.directory / name).exists()])[0]
+    for name in "abc":
         release(server, name)
-        names.remove(name)
     for thread, result in threads:
         thread.join()
         assert result["value"] == "done"
@@ -177,9 +182,7 @@ def test_size_survives_a_reload(start_server):
     server = start_server(
         BLOCKING, {"workers_min": 1, "workers_max": 2, "workers_count": 1, "workers_grow_after": "50ms"}
     )
-    threads = [in_background(text, server, f"/{name}") for name in "ab"]
-    wait_for_file(server, "a")
-    wait_for_file(server, "b")
+    threads = run_blocked(server, "ab")
     release(server, "a")
     release(server, "b")
     for thread, result in threads:
@@ -327,3 +330,27 @@ def test_import_gone_wild():
         notified(server, "^STATUS=a worker sent nonsense to the supervisor$")
     finally:
         server.destroy()
+
+
+def test_memory_pressure(start_server, tmp_path):
+    """As systemd tells of it, by a FIFO: surplus workers go, the others collect their garbage."""
+    source = (
+        "import gc, weakref\ngc.set_threshold(10**9)\nclass Node: pass\n"
+        "def leave_garbage():\n    node = Node()\n    node.itself = node\n    return weakref.ref(node)\n"
+        "garbage = leave_garbage()\n"
+    ) + APP.replace("body = VERSION", 'body = "uncollected" if garbage() else "collected"')
+    os.mkfifo(tmp_path / "pressure")
+    fifo = os.open(tmp_path / "pressure", os.O_RDWR)
+    try:
+        server = start_server(
+            source,
+            {"workers_count": 2, "workers_min": 1},
+            environment={"MEMORY_PRESSURE_WATCH": str(tmp_path / "pressure")},
+        )
+        assert text(server) == "uncollected"
+        os.write(fifo, b"x")
+        server.wait_for_log("1 workers from now on, and not 2: memory is short")
+        poll(lambda: text(server) == "collected", "garbage to be collected")
+        poll(lambda: len(workers(server)) == 1, "one worker to go")
+    finally:
+        os.close(fifo)
