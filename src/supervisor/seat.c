@@ -202,7 +202,7 @@ static void act(Seat *s, SeatAction action, usec_t now)
 void seat_trim(const Seat *s)
 {
     if (s->state == SEAT_SERVING)
-        send_message(s, MESSAGE_TRIM);
+        send_message(s, MESSAGE_TRIM, "");
 }
 
 static usec_t deadline(const Seat *s, SeatLimit limit, usec_t now)
