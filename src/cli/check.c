@@ -49,6 +49,15 @@ static int complain(const char *path, const char *what, int exit_status)
     return complain_as(exit_status == EXIT_APP_FAILED ? MESSAGE_LOAD_FAILED : NULL, path, what, exit_status);
 }
 
+/* With develop.reload, an application that does not load would be no failure. */
+static void leave_development(const char *path, Config *config)
+{
+    if (config->develop_reload)
+        log_warning("%s: develop.reload is for development only: whoever can send requests sees tracebacks",
+                    path);
+    config->develop_reload = false;
+}
+
 /* 0, or an exit status, said why. */
 static int load_config(const char *path, Config **ret)
 {
@@ -63,6 +72,8 @@ static int load_config(const char *path, Config **ret)
         return complain(path, strerror(-r), EXIT_OS);
     if (r > 0)
         say(MESSAGE_CONFIG_INVALID, error);
+    if (r == 0)
+        leave_development(path, *ret);
     return r > 0 ? EXIT_CONFIG : 0;
 }
 

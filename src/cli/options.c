@@ -30,6 +30,7 @@ static const struct {
     {"proxy", "For a site behind nginx, HAProxy or another proxy."},
     {"log", "Messages go to the journal: journalctl -u cgunicorn@SITE. The site may write files below "
             "/var/log/cgunicorn/SITE."},
+    {"develop", "Not for sites that others can reach."},
     {"service",
      "Read by systemd (the generator) at boot and at systemctl daemon-reload; then restart the site."},
     {"socket", "Likewise; then restart the site's socket: systemctl restart cgunicorn@SITE.socket."},
@@ -49,6 +50,7 @@ static const struct {
     {"app", "sendfile_roots", " /srv/shop/media /protected=/srv/shop/media"},
     {"app", "hooks", " shop.hooks"},
     {"reload", "check_path", " /health"},
+    {"develop", "watch", " templates/**/*.html"},
     {"service", "user", " shop"},
     {"service", "group", " shop"},
     {"service", "environment_file", " /etc/cgunicorn/shop.env"},

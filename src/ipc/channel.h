@@ -16,6 +16,7 @@
  *   worker → supervisor   DRAIN (does not accept any more)
  *   worker → supervisor   REPLACE (text: "" has answered its number of requests; REPLACE_AFTER_HANG a request hangs in it;
  *                         serves on until DRAIN)
+ *   worker → supervisor   MODULES (text: directories that code was imported from, a line each; develop.reload)
  *
  * End of file means that the other end is gone. */
 #pragma once
@@ -35,7 +36,8 @@ typedef enum MessageType {
     MESSAGE_REPLACE,
     MESSAGE_STOP,
     MESSAGE_TRIM,
-    MESSAGE_TYPE_LAST_ = MESSAGE_TRIM,
+    MESSAGE_MODULES,
+    MESSAGE_TYPE_LAST_ = MESSAGE_MODULES,
 } MessageType;
 
 #define REPLACE_AFTER_HANG "hang"

@@ -80,6 +80,10 @@ static void worker_said(Generation *g, Seat *s, const Message *m, usec_t now)
         seat_on_event(s, SEAT_ON_FAILED, now);
     } else if (m->type == MESSAGE_DRAIN)
         s->quiet = true;
+    else if (m->type == MESSAGE_MODULES && g->watch) {
+        s->n_modules_told++;
+        watch_add_modules(g->watch, m->text);
+    }
 }
 
 /* Everything that a worker has said so far. Also before its exit is looked at: the two arrive by different
@@ -138,7 +142,7 @@ void children_spawn(Generation *g, Seat *s, usec_t now)
 {
     int r = send_spawn(g, s);
 
-    s->is_checked = !g->proven && g->config->reload_check_path;
+    s->is_checked = !g->proven && g->config->reload_check_path && !g->config->develop_reload;
     if (r == 0) {
         seat_on_event(s, SEAT_ON_SPAWN, now);
         return;

@@ -10,6 +10,7 @@
 #include "supervisor/sizing.h"
 #include "supervisor/sockets.h"
 #include "supervisor/staffing.h"
+#include "supervisor/watch.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -34,6 +35,7 @@ struct Generation {
     Config *config;
     Scoreboard *scoreboard;
     sd_event *event;
+    Watch *watch; /* borrowed: told where the modules of its workers come from; may be NULL */
     ZygoteState zygote;
     pid_t zygote_pid;
     int channel;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #define ERRNO_MAX 4095
+#define MODULES_TOLD_MAX 1024
 
 _Static_assert(MESSAGE_TYPE_LAST_ < 32, "a bit for each type");
 
@@ -14,7 +15,8 @@ static bool may_be_replaced(const Config *c)
     return c->workers_max_requests > 0 || c->timeouts_request > 0;
 }
 
-/* Everything that a worker has to say it says once in its life: so nobody can keep the supervisor busy by it. */
+/* Everything that a worker has to say it says once in its life, or, of its modules, not without end: so nobody can keep the
+ * supervisor busy by it. */
 const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
 {
     bool is_going = s->state > SEAT_SERVING; /* what it said before it heard of that */
@@ -23,7 +25,7 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
         return "descriptors";
     if (s->pid == 0 || m->generation != g->number || m->seat != s->number || m->pid != s->pid)
         return "a message in another's name";
-    if ((s->said & 1U << m->type) != 0)
+    if ((s->said & 1U << m->type) != 0 && m->type != MESSAGE_MODULES)
         return "a message twice";
     switch (m->type) {
     case MESSAGE_READY:
@@ -38,6 +40,8 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
         return s->dismissed ? NULL : "a message of one that drains";
     case MESSAGE_REPLACE:
         return s->served && may_be_replaced(g->config) ? NULL : "a request to be replaced";
+    case MESSAGE_MODULES:
+        return g->config->develop_reload && s->n_modules_told < MODULES_TOLD_MAX ? NULL : "directories";
     default:
         return "a message that is no worker's";
     }

@@ -154,6 +154,7 @@ static void clear(Seat *s, usec_t now)
     s->expires_usec = 0;
     s->served = s->dismissed = s->quiet = s->explained = s->is_dropped = s->is_leaving = false;
     s->said = 0;
+    s->n_modules_told = 0;
 }
 
 /* A failure to send means that the worker is going: its exit is the next event. The same holds for ESRCH. */

@@ -86,15 +86,16 @@ typedef struct Seat {
     usec_t dismissed_usec;
     usec_t expires_usec; /* SERVING: the end of its life; 0: none is set */
     uint32_t said;       /* a bit for each MessageType */
-    bool is_checked;     /* for SEAT_ON_SPAWN: the worker has to pass its check first */
-    bool served;         /* it was READY */
-    bool dismissed;      /* it was told to go */
-    bool quiet;          /* it accepts no connection any more, and has said so */
-    bool explained;      /* a record says why it goes */
-    bool is_dropped;     /* it said what is not to be believed; nobody listens to it */
-    bool is_leaving;     /* is told to go as soon as another serves in its place */
-    bool is_suspect;     /* the one before failed: did not serve, or died young */
-    bool hands_over;     /* the next instance of the site serves what waits in the listeners' queues */
+    unsigned n_modules_told;
+    bool is_checked; /* for SEAT_ON_SPAWN: the worker has to pass its check first */
+    bool served;     /* it was READY */
+    bool dismissed;  /* it was told to go */
+    bool quiet;      /* it accepts no connection any more, and has said so */
+    bool explained;  /* a record says why it goes */
+    bool is_dropped; /* it said what is not to be believed; nobody listens to it */
+    bool is_leaving; /* is told to go as soon as another serves in its place */
+    bool is_suspect; /* the one before failed: did not serve, or died young */
+    bool hands_over; /* the next instance of the site serves what waits in the listeners' queues */
 } Seat;
 
 void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t check_usec,

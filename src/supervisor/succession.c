@@ -124,17 +124,31 @@ int succession_load_config(const SupervisorOptions *o, Config **ret, char **ret_
     return r < 0 ? succession_os_error("Cannot read the configuration", r, ret_error) : 0;
 }
 
+static void on_source_changed(void *userdata, const char *path)
+{
+    Succession *s = userdata;
+
+    log_info("%s has changed: loading the next generation", path);
+    s->reload_wanted = true;
+}
+
 int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now)
 {
     usec_t each = config->timeouts_load + config->reload_check_timeout + config->timeouts_graceful;
     usec_t limit = (config->workers_count + 2) * each;
-    int r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
-                           &s->candidate, ret_error);
+    int r;
 
+    if (config->develop_reload && !s->options->may_bind)
+        log_warning("develop.reload is for development only: whoever can send requests sees tracebacks");
+    watch_begin(&s->watch, s->event, config, on_source_changed, s);
+    r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
+                       &s->candidate, ret_error);
     if (r == 0 && s->current)
         generation_succeed(s->candidate, s->current);
-    if (r == 0)
+    if (r == 0) {
+        s->candidate->watch = &s->watch;
         status_expect_work(&s->status, limit, now);
+    }
     if (r == WORKER_PROGRAM_E_NONE)
         return EXIT_CONFIG;
     return r < 0 ? succession_os_error("Cannot start the worker program", r, ret_error) : 0;
@@ -426,6 +440,7 @@ void succession_deinit(Succession *s)
             first[i] = g->next;
             generation_free(g);
         }
+    watch_deinit(&s->watch);
     free(s->reload_failure);
     free(s->exit_reason);
 }

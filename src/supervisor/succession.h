@@ -32,6 +32,7 @@ typedef struct Succession {
     usec_t regenerate_backoff_usec;
     Notifier *notifier;
     StatusLine status;
+    Watch watch;
     int exit_status; /* of the process, when it stops by itself */
     char *exit_reason;
 } Succession;

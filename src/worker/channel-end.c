@@ -3,6 +3,7 @@
 #include "worker/channel-end.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,5 +22,15 @@ int channel_end_say(const ChannelEnd *e, MessageType type, const char *text)
     snprintf(m->text, sizeof m->text, "%s", text);
     r = channel_send(e->fd, m);
     free(m);
+    return r;
+}
+
+int channel_end_say_waiting(const ChannelEnd *e, MessageType type, const char *text)
+{
+    struct pollfd p = {.fd = e->fd, .events = POLLOUT};
+    int r;
+
+    while ((r = channel_end_say(e, type, text)) == -EAGAIN)
+        (void)poll(&p, 1, -1);
     return r;
 }

@@ -13,3 +13,6 @@ typedef struct ChannelEnd {
 
 /* 0, -EAGAIN (the queue is full), or what channel_send() returns else. */
 int channel_end_say(const ChannelEnd *e, MessageType type, const char *text);
+
+/* The same, but waits while the queue is full. */
+int channel_end_say_waiting(const ChannelEnd *e, MessageType type, const char *text);

@@ -66,6 +66,7 @@ struct Crew {
     Loop *loop;
     WsgiApp *app;
     ScoreboardSlot *slots;
+    Develop *develop;
     unsigned n_threads;
     Member *members; /* n_threads, then the spare */
 
@@ -289,6 +290,8 @@ static bool member_run(Member *m, Connection *c)
     member_acquire(m);
     runner_run(l, c, w->app, &w->slots[m->index]);
     atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
+    if (w->develop)
+        develop_tell(w->develop);
 
     if (!atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0))) {
         member_release(m);
@@ -397,7 +400,8 @@ static int crew_init(Crew *w, const CrewOptions *o)
 {
     pthread_condattr_t monotonic;
 
-    *w = (Crew){.loop = o->loop, .app = o->app, .slots = o->slots, .n_threads = o->n_threads};
+    *w = (Crew){
+        .loop = o->loop, .app = o->app, .slots = o->slots, .develop = o->develop, .n_threads = o->n_threads};
     w->members = calloc(o->n_threads + 1, sizeof *w->members);
     if (!w->members)
         return -ENOMEM;

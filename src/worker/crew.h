@@ -15,6 +15,7 @@
 #pragma once
 
 #include "ipc/scoreboard.h"
+#include "worker/develop.h"
 #include "worker/loop.h"
 #include "wsgi/app.h"
 
@@ -23,6 +24,7 @@ typedef struct CrewOptions {
     WsgiApp *app;
     unsigned n_threads;
     ScoreboardSlot *slots; /* one for each */
+    Develop *develop;      /* told after each request; NULL: develop.reload is off */
 } CrewOptions;
 
 /* Serves until the loop is finished; the calling thread becomes member 0, holds the GIL before and after. 0

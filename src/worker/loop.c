@@ -21,6 +21,8 @@
 #define EVENTS_PER_TURN 256
 #define UNSENT_MAX_USEC 500
 #define FAREWELL_USEC (1 * USEC_PER_SEC)
+/* Who has just changed the code does not want one more answer of the old; sooner could lose a request on its way. */
+#define DEVELOP_FAREWELL_USEC (100 * USEC_PER_MSEC)
 #define LAST_CALL_USEC (100 * USEC_PER_MSEC)
 #define LINGER_USEC (5 * USEC_PER_SEC)
 #define FULL_LOOK_USEC (100 * USEC_PER_MSEC)
@@ -111,7 +113,8 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     timeout_list_init(&l->timeouts[TIMEOUT_WRITE], c->timeouts_write);
     timeout_list_init(&l->timeouts[TIMEOUT_KEEPALIVE], c->timeouts_keepalive);
     timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
-    timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL], FAREWELL_USEC);
+    timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL],
+                      c->develop_reload ? DEVELOP_FAREWELL_USEC : FAREWELL_USEC);
     timeout_list_init(&l->timeouts[TIMEOUT_LAST_CALL], LAST_CALL_USEC);
     timeout_list_init(&l->running, c->timeouts_request);
 

@@ -11,6 +11,7 @@
 #include "ipc/channel.h"
 #include "worker/check.h"
 #include "worker/crew.h"
+#include "worker/develop.h"
 #include "worker/loop.h"
 #include "wsgi/interpreter.h"
 #include "wsgi/stack.h"
@@ -36,12 +37,8 @@ static ChannelEnd worker_channel(const WorkerOptions *o)
 static int worker_say(const WorkerOptions *o, MessageType type, const char *text)
 {
     const ChannelEnd channel = worker_channel(o);
-    struct pollfd p = {.fd = o->channel, .events = POLLOUT};
-    int r;
 
-    while ((r = channel_end_say(&channel, type, text)) == -EAGAIN)
-        poll(&p, 1, -1);
-    return r;
+    return channel_end_say_waiting(&channel, type, text);
 }
 
 /* GO means that the supervisor knows this process, and says whether it is to be checked. 0, or an exit status. */
@@ -135,23 +132,46 @@ int worker_load_hooks(const Config *config, WsgiHooks **ret, char **ret_error)
 typedef struct Site {
     WsgiHooks *hooks; /* NULL: none */
     WsgiApp *app;
+    Develop *develop; /* NULL: develop.reload is off */
 } Site;
+
+static int worker_import(const WorkerOptions *o, Site *site, char **ret_error)
+{
+    const WsgiWorker worker = {.site = o->site, .seat = o->seat, .generation = o->generation};
+
+    if (!site->hooks && worker_load_hooks(o->config, &site->hooks, ret_error) < 0)
+        return -1;
+    if (wsgi_hooks_worker_start(site->hooks, &worker, ret_error) < 0)
+        return -1;
+    return site->app ? 0 : wsgi_app_load(o->config->app_module, &site->app, ret_error);
+}
+
+/* For development, something to serve also where nothing can be imported. */
+static int worker_import_or_show(const WorkerOptions *o, Site *site, char **ret_error)
+{
+    if (!o->config->develop_reload)
+        return worker_import(o, site, ret_error);
+    site->develop = develop_new(worker_channel(o));
+    if (!site->develop)
+        return -1;
+    if (worker_import(o, site, ret_error) < 0) {
+        wsgi_hooks_free(site->hooks);
+        site->hooks = NULL;
+        site->app = develop_show(site->develop, TAKE_PTR(*ret_error));
+    }
+    return site->app ? 0 : -1;
+}
 
 static int worker_load(const WorkerOptions *o, Site *site, int errors_fd, char **ret_error)
 {
-    const WsgiWorker worker = {.site = o->site, .seat = o->seat, .generation = o->generation};
     WsgiAppOptions options = {
         .multithread = o->config->workers_threads > 1,
         .multiprocess = config_staff(o->config).n_max > 1,
         .errors_fd = errors_fd,
     };
 
-    *site = (Site){o->hooks, o->app};
-    if (!site->hooks && worker_load_hooks(o->config, &site->hooks, ret_error) < 0)
-        return -1;
-    if (wsgi_hooks_worker_start(site->hooks, &worker, ret_error) < 0)
-        return -1;
-    if (!site->app && wsgi_app_load(o->config->app_module, &site->app, ret_error) < 0)
+    *site = (Site){.hooks = o->hooks, .app = o->app};
+    if (worker_import_or_show(o, site, ret_error) < 0)
         return -1;
     options.hooks = site->hooks;
     return wsgi_app_prepare(site->app, &options, ret_error);
@@ -178,6 +198,7 @@ static void worker_unload(const Config *config, Site *site)
         log_full(LOG_ERR, MESSAGE_APP_ERROR, NULL, "%s", error ? error : "out of memory");
     wsgi_app_free(site->app);
     wsgi_hooks_free(site->hooks);
+    develop_free(site->develop);
     interpreter_finalize();
 }
 
@@ -210,6 +231,8 @@ static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checke
         return -EINVAL;
     if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
         return -ENOMEM; /* unless there is a text */
+    if (site->develop)
+        develop_tell(site->develop);
     r = worker_say(o, is_checked ? MESSAGE_LOADED : MESSAGE_READY, "");
     if (r == 0 && is_checked)
         r = check_begin(loop);
@@ -221,6 +244,7 @@ static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checke
         .app = site->app,
         .n_threads = o->config->workers_threads,
         .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
+        .develop = site->develop,
     });
     interpreter_on_forked_child(NULL, NULL);
     return r;

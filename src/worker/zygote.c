@@ -183,7 +183,7 @@ static int zygote_load(Zygote *z, char **ret_error)
             },
             ret_error) < 0)
         return -1;
-    if (!c->workers_preload)
+    if (!c->workers_preload || c->develop_reload) /* a failure is the workers' to show */
         return 0;
     if (worker_load_hooks(c, &z->hooks, ret_error) < 0 ||
         wsgi_app_load(c->app_module, &z->app, ret_error) < 0)

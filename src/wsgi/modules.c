@@ -86,6 +86,8 @@ void wsgi_modules_tell(WsgiModules *m, Buffer *to)
 
 WsgiModules *wsgi_modules_free(WsgiModules *m)
 {
+    if (!m)
+        return NULL;
     Py_XDECREF(m->told);
     Py_XDECREF(m->standard);
     free(m);

@@ -181,6 +181,22 @@ def test_new_code_that_keeps_dying(make_site):
     assert site.show("ActiveState") == "active" and site.show("NRestarts") == "0"
 
 
+def test_development(make_site):
+    """By an edit alone, in the sandbox of the unit; broken code is shown to the browser."""
+    site = make_site(ini="[develop]\nreload = yes\n")
+    versioned(site, "one")
+    pid = site.start().main_pid
+    assert "develop.reload is for development only" in site.journal_text()
+    site.write_app("raise RuntimeError('not yet right')\n")
+    wait_until(lambda: site.request()[0] == 500, "the page")
+    assert b"RuntimeError: not yet right" in site.request()[1]
+    records = site.journal(f"MESSAGE_ID={site.machine.message_id('LOAD_FAILED')}")
+    assert records and all("RuntimeError: not yet right" in record["MESSAGE"] for record in records)
+    versioned(site, "two")
+    wait_until(lambda: site.request() == (200, b"two"), "the new code")
+    assert site.main_pid == pid
+
+
 def test_reload_with_broken_ini(make_site):
     site = make_site().start()
     site.write_ini("[workers]\ncount = many\n")

@@ -93,6 +93,22 @@ static void test_worker(void)
        "replaced after so many requests, without a limit");
 }
 
+/* The one that may be said again, for development, and not without end. */
+static void test_modules(void)
+{
+    Config config = {.develop_reload = true};
+    Generation g = {.number = 7, .config = &config};
+    Seat s = {.state = SEAT_STARTING, .pid = 5, .said = 1U << MESSAGE_MODULES};
+    Message m = {.type = MESSAGE_MODULES, .generation = 7, .pid = 5};
+
+    for (s.n_modules_told = 0; s.n_modules_told < 1000000 && is_believed(&g, &s, m); s.n_modules_told++)
+        ;
+    is_int(s.n_modules_told, 1024);
+    s.n_modules_told = 0;
+    config.develop_reload = false;
+    ok(!is_believed(&g, &s, m));
+}
+
 static bool zygote_is_believed(const Generation *g, Message m)
 {
     return hearing_zygote(g, &m) == NULL;
@@ -160,6 +176,7 @@ static void test_spawned(void)
 int main(void)
 {
     test_worker();
+    test_modules();
     test_zygote();
     test_spawned();
     return tap_done();
