@@ -100,7 +100,8 @@ def leave_a_child():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            (DIRECTORY / "daemon").write_text(str(os.getpid()))
+            (DIRECTORY / "daemon.new").write_text(str(os.getpid()))
+            (DIRECTORY / "daemon.new").rename(DIRECTORY / "daemon")
             signal.pause()
         os._exit(0)
     os.wait()

@@ -153,12 +153,13 @@ class Load:
             "longest_msec": round(longest / 1000, 1),
         }
 
-    def check(self, directory, *, hit=(), socket_closes=False):
+    def check(self, directory, *, hit=(), refusals=(), socket_closes=False):
         """What the clients saw against what the application began, below directory.
 
         hit: processes that were struck, in which requests may fail. A request that one of them had begun may be cut; one
-        that waited in a connection to it sees that end, and is sent again if it may be. socket_closes: for a while nobody
-        listens, and who waits in the socket at that moment is turned away."""
+        that waited in a connection to it sees that end, and is sent again if it may be, or is refused with one of the
+        statuses in refusals. socket_closes: for a while nobody listens, and who waits in the socket at that moment is
+        turned away."""
         assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
         begun = faulty.read_begun(directory)
         problems = [f"begun twice: {number} by {pids}" for number, pids in begun.items() if len(pids) > 1]
@@ -172,6 +173,8 @@ class Load:
                     is_right = socket_closes
                 elif attempt.outcome == Outcome.CLOSED and socket_closes and not attempt.peer and not workers:
                     is_right = True
+                elif attempt.outcome == Outcome.REFUSED:
+                    is_right = attempt.detail in refusals and not workers
                 elif attempt.outcome in (Outcome.CLOSED, Outcome.CUT):
                     is_right = bool(set(workers or [attempt.peer or hit and hit[0]]) & set(hit))
                     n_waiting += not workers

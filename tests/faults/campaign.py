@@ -20,6 +20,7 @@ class Case:
     options: dict = field(default_factory=dict)
     prepare: object = None  # called with the harness.Server before its start
     n_workers: int = 2
+    refusals: tuple = ()  # the statuses that requests in the process that is struck may be refused with
     needs_root: bool = False
     long: bool = False  # not in the short form
 
@@ -51,9 +52,9 @@ def run(case):
             case.act(target)
             msec = target.wait_until_whole()
             load.wait_for_more()
-        load.check(target.directory, hit=target.hit)
-        target.check_every_worker_answers()
+        load.check(target.directory, hit=target.hit, refusals=case.refusals)
         target.check_nothing_is_left()
+        target.check_every_worker_answers()
         for said in ROWS[case.row].journal:
             server.wait_for_log(pattern(said))
         ignore_faults(server)

@@ -15,7 +15,7 @@ from supervision import BROKEN, SLOW, notified
 from target import SOURCE
 
 PRELOAD = {"workers_preload": "yes"}
-WATCHED = {"timeouts_request": "2s"}
+WATCHED = {"timeouts_request": "2s", "timeouts_graceful": "1s"}
 HASTY = {"timeouts_graceful": "1s"}
 
 
@@ -148,19 +148,24 @@ def stop_in_response_for_good(t):
 # --- applications that hang ---
 
 
-@fault("hangs", config=WATCHED)
+def hangs_in(t, name):
+    connection, _ = t.call_hit(name)
+    assert connection.read_response().status == 504
+
+
+@fault("hangs", config=WATCHED, refusals=("503",))
 def endless_loop(t):
-    dies_of(t, "loop")
+    hangs_in(t, "loop")
 
 
-@fault("hangs", config=WATCHED)
+@fault("hangs", config=WATCHED, refusals=("503",))
 def endless_loop_with_gil(t):
-    dies_of(t, "gil")
+    hangs_in(t, "gil")
 
 
-@fault("hangs", config=WATCHED)
+@fault("hangs", config=WATCHED, refusals=("503",))
 def deadlock(t):
-    dies_of(t, "deadlock")
+    hangs_in(t, "deadlock")
 
 
 # --- applications that leave something behind ---
@@ -171,8 +176,9 @@ def daemon_of_worker(t):
     connection, pid = t.call("daemon")
     assert connection.read_response().body == b"survived"
     t.strike(pid)
-    daemon = t.directory / "daemon"
     assert connection.wait_gone() == 0
+    daemon = t.directory / "daemon"
+    poll(daemon.exists, "the daemon")
     os.kill(int(daemon.read_text()), signal.SIGKILL)
 
 
@@ -248,7 +254,7 @@ def connections_closed(t):
     closes(t, "close-clients")
 
 
-@fault("channel")
+@fault("descriptors")
 def channel_closed(t):
     closes(t, "close-channel")
 
@@ -415,7 +421,7 @@ def reload_of_broken_ini(t):
     t.server.wait_for_log("Reload failed.*did you mean threads")
 
 
-@fault("reload", config=PRELOAD)
+@fault("reload", config={**PRELOAD, "reload_watch": "0"})  # else the zygote before stays that long
 def reload_of_slow_import(t):
     t.write_app(SLOW.partition("import json")[0] + SOURCE)
     t.reload()

@@ -52,10 +52,11 @@ ROWS = {
     ),
     "hangs": Row(
         "A request does not come to its end: an endless loop, also one in C that keeps the GIL; a deadlock",
-        "The request ends with a closed connection after timeouts.request. " + OTHERS,
+        "After timeouts.request it is answered with 504, or cut short where the response has begun. What waits in its "
+        "worker is done by other threads of that; where all of them hang, it is answered with 503.",
         (
-            "Worker … of generation … (pid …) has run POST … for … s, longer than timeouts.request=…",
-            'File "…", line … in …',
+            "This worker has run POST … for … s, longer than timeouts.request=…: its client gets 504",
+            "Stack (most recent call first):",
         ),
         "After timeouts.request. " + REPLACED,
     ),
@@ -104,12 +105,6 @@ ROWS = {
         ),
         REPLACED,
     ),
-    "channel": Row(
-        "The application closes the worker's channel to the supervisor",
-        "As when a worker is killed.",
-        ("Worker … of generation … (pid …) …",),
-        "After a grace of two seconds. " + REPLACED,
-    ),
     "exhausted": Row(
         "A worker has no descriptor left (RLIMIT_NOFILE)",
         "Other workers take what is new, or it waits.",
@@ -130,8 +125,7 @@ ROWS = {
     ),
     "supervisor-killed": Row(
         "The supervisor is killed or crashes",
-        "In the foreground nothing: the workers finish the requests that they have, and leave. systemd ends the workers "
-        "with the supervisor: requests that run are cut off. Those that come wait in the socket.",
+        "Nothing: the workers finish the requests that they have, and leave; those that come wait in the socket.",
         (),
         "systemd starts the site again after RestartSec=. " + RESTARTED,
     ),

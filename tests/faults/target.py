@@ -134,12 +134,7 @@ class Target:
     # --- recovery ---
 
     def is_whole(self):
-        found = self.workers()
-        return (
-            len(found) == self.n_workers
-            and not found & set(self.hit)
-            and all(accepts(pid, self.inode) for pid in found)
-        )
+        return len({pid for pid in self.workers() if accepts(pid, self.inode)} - set(self.hit)) == self.n_workers
 
     def wait_until_whole(self):
         """Full strength: as many workers as there shall be wait for connections. Returns the milliseconds since the blow."""
