@@ -176,15 +176,12 @@ static void scan_requests(Generation *g, usec_t now)
 
 static usec_t next_due(const Generation *g, usec_t now)
 {
-    usec_t next = g->scan_usec;
+    usec_t next = g->scan_usec, allowed = staffing_allows_at(&g->debt, g->n_wanted);
 
     if (g->deadline_usec > 0)
         next = MIN(next, g->deadline_usec);
-    if (g->is_throttled && !g->retired) {
-        usec_t allowed = staffing_allows_at(&g->debt, g->n_wanted);
-
+    if (allowed > now && !g->retired)
         next = MIN(next, allowed);
-    }
     for (unsigned i = 0; i < g->n_seats; i++) {
         const Seat *s = &g->seats[i];
 

@@ -373,6 +373,9 @@ static void test_too_many_failures(void)
     g->seats[0].retry_usec = g->seats[1].retry_usec = now;
     due = generation_advance(g, 2, now);
     ok(seats_are_empty(g) && due > now && due < now + 3600 * USEC_PER_SEC, "nobody is spawned for a while");
+    g->zygote = ZYGOTE_LEAVING;
+    ok(generation_advance(g, 2, due) > due, "who cannot spawn does not wait for a time that is over");
+    g->zygote = ZYGOTE_READY;
     (void)generation_advance(g, 2, due);
     ok(!seats_are_empty(g), "then they are");
     end(g);
