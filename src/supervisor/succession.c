@@ -267,16 +267,32 @@ static bool judge_candidate(Succession *s, usec_t now)
     return true;
 }
 
+/* Why there is no use in waiting for all of the new workers, or NULL. */
+static const char *rolling_failure(const Succession *s)
+{
+    const Generation *g = s->current;
+
+    if (g->failure)
+        return g->failure;
+    if (g->zygote == ZYGOTE_GONE)
+        return "the zygote is gone";
+    if (s->watch_end_usec == 0 && g->n_deaths > g->n_wanted)
+        return "the new workers die again and again";
+    return NULL;
+}
+
 /* A worker that fails now ends the reload, not the generation: it is tried again, and the old worker that it
  * is to replace goes on until then. */
 static bool finish_rolling(Succession *s, usec_t now)
 {
+    const char *failure;
+
     if (!s->rolling || s->stopping)
         return false;
     if (takeover_done_at(s) <= now)
         end_reload(s, NULL, now);
-    else if (s->current->failure)
-        end_reload(s, s->current->failure, now);
+    else if ((failure = rolling_failure(s)))
+        end_reload(s, failure, now);
     else
         return false;
     return true;
@@ -299,8 +315,11 @@ static void roll_back(Succession *s, usec_t now)
                  s->fallback->number);
         takeover_undo(s, now);
         conclude(s, text, now);
-    } else
+    } else {
         log_full(LOG_ERR, MESSAGE_NOT_ROLLED_BACK, NULL, "%s, and there is none to go back to", text);
+        if (s->rolling)
+            end_reload(s, text, now);
+    }
     takeover_end_watch(s, now);
 }
 

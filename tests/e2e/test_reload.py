@@ -440,6 +440,22 @@ def test_deaths_without_a_way_back(start_server, config):
     assert "last reload failed" not in "\n".join(server.notify.messages)
 
 
+@pytest.mark.parametrize("config", [{}, {"reload_watch": "0"}])
+def test_deaths_end_a_reload(start_server, config):
+    """Else the next one, with better code, would wait for its end for ever."""
+    server = start_server(HOLD, {"workers_count": 2, "workers_preload": "no", **config})
+    threads = ask_until_released(server, 2)
+    server.signal(signal.SIGHUP)
+    notified(server, "^STATUS=1/2 workers, .* generation 2")
+    for _ in range(3):
+        victim = int(text(server, "/pid"))
+        os.kill(victim, signal.SIGKILL)
+        server.wait_for_log(rf"\(pid {victim}\) was killed by signal 9")
+    server.wait_for_log("Reload failed, generation 2 goes on serving: ")
+    notified(server, "^READY=1", 2)
+    finish(server, threads, b"one")
+
+
 def test_stop_in_the_watch():
     server = Server(APP, {**PRELOAD, "reload_watch": "1h"}).start()
     try:
