@@ -196,15 +196,9 @@ static usec_t next_due(const Generation *g, usec_t now)
 /* --- from the outside --- */
 
 /* What was the matter is over. */
-static void note_strength(Generation *g, usec_t now)
+static void note_strength(Generation *g)
 {
-    GenerationCount count = generation_count(g);
-
-    if (count.n_serving > 0)
-        g->unserved_usec = 0;
-    else if (g->unserved_usec == 0)
-        g->unserved_usec = now;
-    if (count.n_serving < g->n_wanted)
+    if (!generation_is_staffed(g))
         return;
     free(g->failure);
     g->failure = NULL;
@@ -225,14 +219,9 @@ usec_t generation_advance(Generation *g, unsigned n_more, usec_t now)
     next = MIN(next, due);
     let_go(g, now);
     fill_seats(g, n_more, now);
-    note_strength(g, now);
+    note_strength(g);
     due = next_due(g, now);
     return MIN(next, due);
-}
-
-usec_t generation_hopeless_at(const Generation *g)
-{
-    return g->unserved_usec == 0 ? NEVER : staffing_hopeless_at(g->unserved_usec, g->config->timeouts_load);
 }
 
 void generation_drain(Generation *g, unsigned seat, usec_t now)

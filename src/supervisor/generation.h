@@ -57,7 +57,6 @@ struct Generation {
     unsigned n_wanted;    /* workers that should serve */
     StaffingDebt debt;    /* of workers that failed */
     bool is_throttled;    /* which a record says */
-    usec_t unserved_usec; /* since when nobody has served; 0: somebody does */
     Sizing sizing;
     usec_t sample_usec;     /* when sizing is to be asked again */
     const Sockets *sockets; /* borrowed */
@@ -106,9 +105,6 @@ void generation_kill(Generation *g, usec_t now);
  * not told to go. A worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC. */
 #define GENERATION_QUIET_USEC USEC_PER_SEC
 usec_t generation_quiet_at(const Generation *g);
-
-/* When it is to be taken for hopeless that a worker serves again; UINT64_MAX while one does. */
-usec_t generation_hopeless_at(const Generation *g);
 
 /* No process of it is left. */
 bool generation_is_gone(const Generation *g);

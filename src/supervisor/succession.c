@@ -370,20 +370,28 @@ static usec_t advance_generations(Succession *s, usec_t now)
     return next;
 }
 
-/* The last resort. Without a service manager, tries go on. */
+/* The last resort, when nobody serves, of no generation. Without a service manager, tries go on. */
 static usec_t ask_for_restart(Succession *s, usec_t now)
 {
-    usec_t at = s->started && !s->stopping ? generation_hopeless_at(s->current) : NEVER;
     char text[STATUS_TEXT_MAX];
+    usec_t load, at;
 
+    if (!s->started || s->stopping || count_all(s).n_serving > 0) {
+        s->unserved_usec = 0;
+        return NEVER;
+    }
+    load = s->current->config->timeouts_load;
+    if (s->unserved_usec == 0)
+        s->unserved_usec = now;
+    at = staffing_hopeless_at(s->unserved_usec, load);
     if (at > now)
         return at;
     log_full(LOG_ERR, MESSAGE_HOPELESS, NULL, "No worker has served for %" PRIu64 " s%s%s",
-             (now - s->current->unserved_usec) / USEC_PER_SEC, s->current->failure ? ": " : "",
+             (now - s->unserved_usec) / USEC_PER_SEC, s->current->failure ? ": " : "",
              s->current->failure ? s->current->failure : "");
     notify_hopeless(s->notifier, succession_describe(s, text));
-    s->current->unserved_usec = now;
-    return generation_hopeless_at(s->current);
+    s->unserved_usec = now;
+    return staffing_hopeless_at(now, load);
 }
 
 /* Until nothing follows from anything any more; returns when something will. */
