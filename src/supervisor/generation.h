@@ -53,10 +53,10 @@ struct Generation {
     EarlyExit early[GENERATION_EARLY_EXITS_MAX];
     unsigned n_early;
     Seat *seats;
-    unsigned n_seats;     /* for those that are wanted, and those that come before others go */
-    unsigned n_wanted;    /* workers that should serve */
-    StaffingDebt debt;    /* of workers that failed */
-    bool is_throttled;    /* which a record says */
+    unsigned n_seats;  /* for those that are wanted, and those that come before others go */
+    unsigned n_wanted; /* workers that should serve */
+    StaffingDebt debt; /* of workers that failed */
+    bool is_throttled; /* which a record says */
     Sizing sizing;
     usec_t sample_usec;     /* when sizing is to be asked again */
     const Sockets *sockets; /* borrowed */

@@ -135,7 +135,6 @@ static void on_source_changed(void *userdata, const char *path)
 int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now)
 {
     usec_t each = config->timeouts_load + config->reload_check_timeout + config->timeouts_graceful;
-    usec_t limit = (config->workers_count + 2) * each;
     int r;
 
     if (config->develop_reload && !s->options->may_bind)
@@ -147,7 +146,7 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
         generation_succeed(s->candidate, s->current);
     if (r == 0) {
         s->candidate->watch = &s->watch;
-        status_expect_work(&s->status, limit, now);
+        status_expect_work(&s->status, (s->candidate->n_wanted + 2) * each, now);
     }
     if (r == WORKER_PROGRAM_E_NONE)
         return EXIT_CONFIG;

@@ -27,7 +27,7 @@ typedef struct Succession {
     bool reloading;        /* RELOADING=1 was sent, and no READY=1 since */
     bool rolling;          /* current takes over from those before it, worker by worker */
     usec_t watch_end_usec; /* of current; NEVER while it rolls, 0: it is not watched */
-    usec_t unserved_usec; /* since when nobody has served; 0: somebody does */
+    usec_t unserved_usec;  /* since when nobody has served; 0: somebody does */
     char *reload_failure;
     usec_t regenerate_usec; /* current has no zygote any more: when to start the next generation */
     usec_t regenerate_backoff_usec;

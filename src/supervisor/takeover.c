@@ -149,8 +149,8 @@ static unsigned count_workers(const Succession *s)
     return n;
 }
 
-/* Workers that the generation may ask for now: all at the start; later as far as the surge allows, and one alone before
- * it has proven itself. */
+/* Workers that the generation may ask for now: all at the start, and where nothing is replaced, as who is missing is not to
+ * wait for those who go; else as far as the surge allows, and one alone before it has proven itself. */
 unsigned takeover_n_more(const Succession *s, const Generation *g)
 {
     unsigned max = n_workers_max(s), room = max - MIN(max, count_workers(s));
@@ -159,5 +159,5 @@ unsigned takeover_n_more(const Succession *s, const Generation *g)
         return UINT32_MAX;
     if (g == s->candidate)
         return generation_count(g).n_workers > 0 ? 0 : MIN(room, 1u);
-    return room;
+    return s->candidate || s->rolling || count_serving_retired(s) > 0 ? room : UINT32_MAX;
 }

@@ -208,6 +208,22 @@ def test_size_by_signals(start_server):
     assert not load.failures
 
 
+def test_worker_that_dies_while_others_go(start_server):
+    """Its place is filled though those who were too many have not finished their requests."""
+    server = start_server(BLOCKING, {"workers_count": 3})
+    victim = min(workers(server))
+    threads = run_blocked(server, "abc")
+    for n in (2, 1):
+        server.signal(signal.SIGTTOU)
+        server.wait_for_log(f"{n} workers from now on, and not {n + 1}: SIGTTOU")
+    os.kill(victim, signal.SIGKILL)
+    assert text(server) == "done"
+    for name in "abc":
+        release(server, name)
+    for thread, result in threads:
+        thread.join()
+
+
 def test_application_that_breaks_after_the_start(start_server):
     """Who serves goes on; what is the matter is told; mended code brings full strength back by itself."""
     server = start_server(APP, {"workers_count": 3})
