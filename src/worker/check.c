@@ -59,6 +59,7 @@ int check_begin(Loop *l)
 
     if (!check)
         return -ENOMEM;
+    l->n_until_replaced++; /* the check's own response is none of workers.max_requests */
     check->source.type = SOURCE_CHECK;
     check->fd = -EBADF;
     snprintf(check->listener.name, sizeof check->listener.name, "localhost");

@@ -454,8 +454,11 @@ void loop_flush(Loop *l)
 
 int loop_ask_for_replacement(Loop *l, const char *reason)
 {
-    int r = l->is_replacement_asked ? 0 : channel_end_say(&l->channel, MESSAGE_REPLACE, reason);
+    int r;
 
+    if (l->is_held || l->is_replacement_asked)
+        return 0;
+    r = channel_end_say(&l->channel, MESSAGE_REPLACE, reason);
     l->is_replacement_asked = r == 0;
     return r;
 }

@@ -182,8 +182,8 @@ void loop_wake_up(Loop *l);
  * queues now. */
 void loop_drain(Loop *l, bool takes_waiting);
 
-/* The worker is to be told to go as soon as another serves in its place; the first time counts. reason: see ipc/channel.h. 0
- * or negative errno. */
+/* The worker is to be told to go as soon as another serves in its place; the first time counts. One that is_held serves nobody
+ * and asks for nothing: a request that hangs fails its check. reason: see ipc/channel.h. 0 or negative errno. */
 int loop_ask_for_replacement(Loop *l, const char *reason);
 
 /* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */

@@ -111,6 +111,7 @@ BAD = {
     "nothing": ("sys.stdin.close(); start_response('200 OK', []); return iter(lambda: environ['no'], 1)",
                 "was answered with 500 Internal Server Error"),
     "hang": ("time.sleep(1000)", "reload.check_path was not answered within reload.check_timeout"),
+    "timeout": ("time.sleep(1000)", "was answered with 504 Gateway Timeout"),
     "exit": ("os._exit(3)", "worker 0 exited with status 3"),
     "crash": ("os.kill(os.getpid(), 9)", "worker 0 was killed by signal 9 .SIGKILL."),
 }
@@ -119,7 +120,8 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_answer_keeps_the_old_code(start_server, name):
     health, reason = BAD[name]
-    server = start_server(checked("one"), {**CHECK, "reload_check_timeout": "1s" if name == "hang" else "1min", "workers_count": 2})
+    limits = {"reload_check_timeout": "1s" if name == "hang" else "1min", "timeouts_request": "1s" if name == "timeout" else "1min"}
+    server = start_server(checked("one"), {**CHECK, **limits, "workers_count": 2})
     before = workers(server)
     answers, stop = set(), []
 
@@ -145,6 +147,14 @@ def test_bad_answer_keeps_the_old_code(start_server, name):
     reload(server, 3)
     assert text(server) == "three"
     ignore_faults(server)
+
+
+def test_check_is_none_of_the_requests_that_are_counted(start_server):
+    server = start_server(checked("one"), {**CHECK, "workers_max_requests": 1, "workers_max_requests_jitter": 0})
+    (first,) = workers(server)
+    assert len(checks(server)) == 1 and "it has answered" not in server.log()
+    assert text(server) == "one"
+    poll(lambda: first not in processes(server), "the worker to be replaced")
 
 
 def test_start_fails_when_the_check_does():
