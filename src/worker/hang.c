@@ -113,6 +113,7 @@ static Connection *hang_part(Loop *l, Connection *c)
     x->output = output;
     pthread_mutex_unlock(&c->exchange->lock);
 
+    descriptors_add(&l->descriptors, fd);
     *heir = *c;
     heir->fd = fd;
     heir->exchange = x;

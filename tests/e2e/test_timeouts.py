@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from client import Truncated, request
-from harness import poll
+from harness import SANITIZED, poll
 from supervision import (
     APP,
     SLOW,
@@ -22,7 +22,13 @@ from supervision import (
 
 # /hang?how, /begun?how, /closing?how: before the response, within it, behind it. /wait as in supervision.APP.
 HANGING = """
-import os, threading, time
+import os, socket, threading, time
+
+def is_tcp(fd):
+    try:
+        return socket.socket(fileno=os.dup(fd)).family == socket.AF_INET
+    except OSError:
+        return False
 
 def hang_sleep():
     time.sleep(3600)
@@ -80,6 +86,14 @@ def app(environ, start_response):
         open("waiting", "w").close()
         while os.path.exists("waiting"):
             time.sleep(0.01)
+    if path == "/fork":  # how many of the connections a child has
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.write(writing, b"%d of %d" % (sum(map(is_tcp, range(100))), os.getppid()))
+            os._exit(0)
+        os.wait()
+        start_response("200 OK", headers)
+        return [os.read(reading, 100)]
     if path == "/hang":
         hang(how)
         note("returned")
@@ -173,6 +187,18 @@ def test_answers_before_it_are_sent(start):
         assert victim.read_response().status == 200
         assert victim.read_response().status == 504
         victim.assert_closed()
+
+
+@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
+def test_forked_child_keeps_no_connection_open(start):
+    """Nor one whose request was given up, and that is being closed."""
+    server = start(2)
+    (old,) = workers(server)
+    with server.connect() as victim, server.connect() as other:
+        victim.send(request(target="/hang?sleep"))
+        assert victim.read_response().status == 504
+        other.send(request(target="/fork"))
+        assert other.read_response().body == f"0 of {old}".encode()
 
 
 def test_head_gets_no_body(start):
