@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define LOOK_USEC (1 * USEC_PER_SEC) /* less than the supervisor waits for what is done here */
+
 static Exchange *exchange_of_timeout(Timeout *t)
 {
     return (Exchange *)((char *)t - offsetof(Exchange, hang.timeout));
@@ -196,11 +198,11 @@ void hang_expire(Loop *l)
 
     for (Timeout *t; (t = timeout_list_first(&l->running)) && t->deadline <= l->now;) {
         HangWatch *w = &exchange_of_timeout(t)->hang;
-        usec_t started = atomic_load(&w->slot->started_usec);
+        usec_t started = atomic_load(&w->slot->started_usec), due = started + limit;
 
-        /* Its clock stood still for a while (live-body.c), or it is on its way back. */
-        if (started + limit > l->now || started == 0) {
-            timeout_arm(&l->running, t, l->now);
+        /* It is on its way back; or its clock stood still for a while (live-body.c), or does so now and may go on at once. */
+        if (started == 0 || due > l->now) {
+            timeout_arm_at(&l->running, t, MIN(started > 0 ? due : UINT64_MAX, l->now + LOOK_USEC));
             continue;
         }
         timeout_disarm(t);

@@ -19,14 +19,29 @@ void timeout_disarm(Timeout *t)
     t->previous = t->next = NULL;
 }
 
+static void timeout_insert(Timeout *t, Timeout *next, usec_t deadline)
+{
+    t->deadline = deadline;
+    t->previous = next->previous;
+    t->next = next;
+    t->previous->next = t;
+    next->previous = t;
+}
+
 void timeout_arm(TimeoutList *l, Timeout *t, usec_t now)
 {
     timeout_disarm(t);
-    t->deadline = now + l->span_usec;
-    t->previous = l->anchor.previous;
-    t->next = &l->anchor;
-    t->previous->next = t;
-    l->anchor.previous = t;
+    timeout_insert(t, &l->anchor, now + l->span_usec);
+}
+
+void timeout_arm_at(TimeoutList *l, Timeout *t, usec_t deadline)
+{
+    Timeout *next = &l->anchor;
+
+    timeout_disarm(t);
+    while (next->previous != &l->anchor && next->previous->deadline > deadline)
+        next = next->previous;
+    timeout_insert(t, next, deadline);
 }
 
 Timeout *timeout_list_first(const TimeoutList *l)

@@ -25,6 +25,9 @@ void timeout_list_init(TimeoutList *l, usec_t span_usec);
 void timeout_arm(TimeoutList *l, Timeout *t, usec_t now);
 void timeout_disarm(Timeout *t);
 
+/* (Re)starts t, due at that time: O(n), for what is rare. */
+void timeout_arm_at(TimeoutList *l, Timeout *t, usec_t deadline);
+
 static inline bool timeout_is_armed(const Timeout *t)
 {
     return t->next;

@@ -388,6 +388,18 @@ def test_waiting_for_the_client_is_not_the_applications_time(start_server):
     site.faults_reported = len(site.log())  # the stacks of the one that was aborted
 
 
+def test_application_that_hangs_after_it_has_waited(start_server):
+    """Is given up in time: before the supervisor, who looks two seconds later, takes the worker for one that can't."""
+    site = start_server("uploads:app", {"request_buffering": "off", "timeouts_request": "3s"})
+    with site.connect() as connection:
+        connection.send(head("length", "/hang", 2) + b"x")
+        time.sleep(0.2)
+        connection.send(b"x")
+        assert connection.read_response().status == 504
+    site.wait_for_log("has run POST /hang .*timeouts.request")
+    site.faults_reported = len(site.log())
+
+
 def test_body_goes_on_while_draining(start_server):
     site = start_server("uploads:app", {"request_buffering": "off"})
     with site.connect() as connection:

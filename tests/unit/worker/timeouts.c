@@ -32,5 +32,12 @@ int main(void)
     timeout_disarm(&t[2]);
     timeout_disarm(&t[0]);
     ok(!timeout_list_first(&a) && !timeout_list_first(&b));
+
+    timeout_arm(&a, &t[0], 1);
+    timeout_arm_at(&a, &t[1], 99);
+    timeout_arm_at(&a, &t[2], 100);
+    ok(timeout_list_first(&a) == &t[1] && t[1].next == &t[2] && t[2].next == &t[0], "each at its place");
+    timeout_arm_at(&a, &t[1], 101);
+    ok(timeout_list_first(&a) == &t[2] && t[0].next == &t[1], "behind what is due at the same time");
     return tap_done();
 }
