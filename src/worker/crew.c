@@ -57,8 +57,8 @@ struct Member {
     pid_t tid;
     pthread_cond_t wake;
     InterpreterThread *python; /* the member's own, like what follows */
-    Connection *connection; /* the application runs for it; for whoever takes the token from RUNNING, too */
-    Member *overtaken;      /* whose token was taken, since the last time */
+    Connection *connection;    /* the application runs for it, or NULL; for whoever takes the token, too */
+    Member *overtaken;         /* whose token was taken, since the last time */
     bool has_gil;
 };
 
@@ -188,11 +188,13 @@ static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
     return false;
 }
 
-/* Another member drives now, while the application runs for this one. */
+/* Another member drives now, while the application runs for this one, or it trims. */
 static void member_on_overtaken(const Member *m)
 {
     Crew *w = m->crew;
 
+    if (!m->connection)
+        return;
     runner_on_overtaken(w->loop, m->connection);
     hang_watch(w->loop, m->connection, m->tid, &w->slots[m->index]);
 }
@@ -271,21 +273,38 @@ static void slot_begin(ScoreboardSlot *slot, const Exchange *x, usec_t now)
     atomic_store_explicit(&slot->started_usec, now, memory_order_release);
 }
 
+/* From here on m can be overtaken; when it is urgent, at once. c: whom it runs the application for, or NULL. Returns the
+ * token. */
+static uint64_t member_leave(Member *m, Connection *c, bool is_urgent)
+{
+    Crew *w = m->crew;
+    uint64_t token = token_make(TOKEN_RUNNING, m->index, ++w->serial);
+
+    m->connection = c;
+    atomic_store(&w->token, token);
+    if (is_urgent || atomic_load(&w->is_parked))
+        crew_wake_watcher(w, is_urgent);
+    return token;
+}
+
+/* False: it was overtaken. */
+static bool member_come_back(Member *m, uint64_t token)
+{
+    return atomic_compare_exchange_strong(&m->crew->token, &token, token_make(TOKEN_DRIVING, m->index, 0));
+}
+
 /* Runs one request. True: m still drives, and has checked the connection in. */
 static bool member_run(Member *m, Connection *c)
 {
     Crew *w = m->crew;
     Loop *l = w->loop;
     bool is_slow = l->usual_usec >= HANDOFF_USEC;
-    uint64_t token = token_make(TOKEN_RUNNING, m->index, ++w->serial);
+    uint64_t token;
 
     if (is_slow || loop_must_flush(l))
         loop_flush(l);
     slot_begin(&w->slots[m->index], c->exchange, l->now);
-    m->connection = c;
-    atomic_store(&w->token, token);
-    if (is_slow || atomic_load(&w->is_parked))
-        crew_wake_watcher(w, is_slow);
+    token = member_leave(m, c, is_slow);
 
     member_acquire(m);
     runner_run(l, c, w->app, &w->slots[m->index]);
@@ -293,7 +312,7 @@ static bool member_run(Member *m, Connection *c)
     if (w->develop)
         develop_tell(w->develop);
 
-    if (!atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0))) {
+    if (!member_come_back(m, token)) {
         member_release(m);
         loop_hand_back(l, c);
         return false;
@@ -333,14 +352,19 @@ static bool member_hands_over(Member *m)
     return true;
 }
 
-/* Python's garbage, then what malloc() keeps. */
-static void member_trim(Member *m)
+/* Python's garbage, then what malloc() keeps. Neither that nor the wait for the GIL is the loop's to wait for. True: m still
+ * drives. */
+static bool member_trim(Member *m)
 {
+    uint64_t token;
+
     m->crew->loop->must_trim = false;
+    token = member_leave(m, NULL, true);
     member_acquire(m);
     interpreter_collect();
     member_release(m);
     malloc_trim(0);
+    return member_come_back(m, token);
 }
 
 /* Drives until the loop is somebody else's, or done. */
@@ -362,8 +386,8 @@ static void member_drive(Member *m)
             return;
         /* The GIL is kept through turns that find work: giving it back and taking it again costs more than
          * the wait. */
-        if (w->loop->must_trim && !member_is_spare(m) && !loop_has_work(w->loop))
-            member_trim(m);
+        if (w->loop->must_trim && !member_is_spare(m) && !loop_has_work(w->loop) && !member_trim(m))
+            return;
         may_block = !m->has_gil && (member_is_spare(m) || !loop_has_work(w->loop));
         n = loop_turn(w->loop, may_block);
         if (n < 0) {

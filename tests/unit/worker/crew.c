@@ -75,7 +75,7 @@ static void block(void)
     n_inside--;
 }
 
-/* /block waits for the test; /stream sends two pieces and waits between them; /late waits when its response is complete; all
+/* /block waits for the test, /hold too, but with the GIL; /stream sends two pieces and waits between them; /late waits when its response is complete; all
  * else says "ok". */
 int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *source, const WsgiPeer *peer,
               ResponseSink *sink, char **ret_error)
@@ -90,6 +90,10 @@ int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *sou
     *ret_error = NULL;
     if (span_equal(q->path, SPAN_LITERAL("/block")))
         block();
+    if (span_equal(q->path, SPAN_LITERAL("/hold"))) {
+        sem_post(&entered);
+        sem_wait(&released);
+    }
     response_set_status(sink->response, "200 OK", 6);
     r = sink->begin(sink, streams ? -1 : 2);
     if (r == 0 && streams) {
@@ -321,6 +325,28 @@ static void test_trim(void)
     rig_stop(&g);
 }
 
+/* Nobody can tell how long that waits for the GIL. */
+static void test_trim_beside_a_request(void)
+{
+    bool is_heard = true;
+    Rig g;
+    int a, b;
+
+    rig_start(&g, 2);
+    a = ask(&g, GET("/hold"));
+    sem_wait(&entered);
+    is_int(channel_send(g.channel[0], &(Message){.type = MESSAGE_TRIM}), 0);
+    b = ask(&g, OPTIONS);
+    for (int i = 0; i < 1000 && is_heard; i++)
+        is_heard = hears(b, "200 OK") && write(b, OPTIONS, strlen(OPTIONS)) > 0;
+    ok(is_heard, "the loop goes on while memory is to be given back, but an application has the GIL");
+    sem_post(&released);
+    ok(hears(a, "\r\n\r\nok"));
+    sem_wait(&entered);
+    close(b);
+    rig_stop(&g);
+}
+
 /* Many clients at once, slow and fast ones mixed: each answer arrives. */
 static void *client_main(void *arg)
 {
@@ -365,6 +391,7 @@ int main(void)
     test_work_after_the_response();
     test_drain_finishes_requests();
     test_trim();
+    test_trim_beside_a_request();
     test_crowd();
     return tap_done();
 }
