@@ -2,6 +2,7 @@
 /* Whether to believe what a child says. */
 #include "supervisor/hearing.h"
 
+#include <string.h>
 #include <sys/wait.h>
 
 #define ERRNO_MAX 4095
@@ -10,9 +11,10 @@
 _Static_assert(MESSAGE_TYPE_LAST_ < 32, "a bit for each type");
 
 /* It has no other reasons to ask for that. */
-static bool may_be_replaced(const Config *c)
+static bool may_be_replaced(const Config *c, const char *reason)
 {
-    return c->workers_max_requests > 0 || c->timeouts_request > 0;
+    return strcmp(reason, REPLACE_AFTER_HANG) == 0 ? c->timeouts_request > 0
+                                                   : !*reason && c->workers_max_requests > 0;
 }
 
 /* Everything that a worker has to say it says once in its life, or, of its modules, not without end: so nobody can keep the
@@ -39,7 +41,7 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
     case MESSAGE_DRAIN:
         return s->dismissed ? NULL : "a message of one that drains";
     case MESSAGE_REPLACE:
-        return s->served && may_be_replaced(g->config) ? NULL : "a request to be replaced";
+        return s->served && may_be_replaced(g->config, m->text) ? NULL : "a request to be replaced";
     case MESSAGE_MODULES:
         return g->config->develop_reload && s->n_modules_told < MODULES_TOLD_MAX ? NULL : "directories";
     default:

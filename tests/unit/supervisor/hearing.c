@@ -91,6 +91,11 @@ static void test_worker(void)
     ok(!is_believed(&g, &(Seat){.state = SEAT_SERVING, .served = true, .pid = 5},
                     (Message){.type = MESSAGE_REPLACE, .generation = 7, .pid = 5}),
        "replaced after so many requests, without a limit");
+    m = (Message){.type = MESSAGE_REPLACE, .generation = 7, .pid = 5, .text = REPLACE_AFTER_HANG};
+    ok(!is_believed(&g, &(Seat){.state = SEAT_SERVING, .served = true, .pid = 5}, m),
+       "a hang, without a limit");
+    config.timeouts_request = 1;
+    ok(is_believed(&g, &(Seat){.state = SEAT_SERVING, .served = true, .pid = 5}, m), "a hang, with a limit");
 }
 
 /* The one that may be said again, for development, and not without end. */
