@@ -54,6 +54,16 @@ static void live_send(LiveBody *b)
     pthread_mutex_unlock(&x->lock);
 }
 
+/* Not where it is 0: the loop has given the request up, and nobody else is to think that it runs. */
+static void live_move_clock(LiveBody *b, usec_t ahead, usec_t back)
+{
+    usec_t started = atomic_load(&b->slot->started_usec);
+
+    while (started > 0 &&
+           !atomic_compare_exchange_weak(&b->slot->started_usec, &started, started + ahead - back))
+        ;
+}
+
 /* The clock of timeouts.request stands still from here to live_end_wait(): it runs from a later time. */
 static ssize_t live_begin_wait(LiveBody *b, BodyWait *w)
 {
@@ -67,13 +77,13 @@ static ssize_t live_begin_wait(LiveBody *b, BodyWait *w)
     live_send(b);
     w->fd = b->connection->fd;
     w->timeout_usec = config->timeouts_body - b->silent_usec;
-    atomic_fetch_add(&b->slot->started_usec, w->timeout_usec);
+    live_move_clock(b, w->timeout_usec, 0);
     return -EAGAIN;
 }
 
 static void live_end_wait(LiveBody *b, BodyWait *w)
 {
-    atomic_fetch_sub(&b->slot->started_usec, w->timeout_usec - w->elapsed_usec);
+    live_move_clock(b, w->elapsed_usec, w->timeout_usec);
     b->waited_usec += w->elapsed_usec;
     b->silent_usec += w->elapsed_usec;
     *w = (BodyWait){0};

@@ -3,10 +3,13 @@
  * requests behind them. The server answers OPTIONS * itself. */
 #include "worker/connection.h"
 
+#include "http/parser.h"
 #include "ipc/channel.h"
 #include "tap.h"
+#include "worker/live-body.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -172,8 +175,45 @@ static void test_answer_while_flushing(void)
     rig_stop(&g);
 }
 
+/* timeouts.request stands still while a body is waited for; where the request was given up, it does not start again. */
+static void test_clock_of_a_live_body(void)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    const usec_t began = 1000, half = 10;
+    ScoreboardSlot *slot;
+    BodyWait wait = {0};
+    LiveBody body;
+    Exchange *x;
+    char to[8];
+    Rig g;
+
+    rig_start(&g);
+    slot = scoreboard_slot(g.scoreboard, 0, 0);
+    x = g.connection->exchange = exchange_pool_get(&g.loop->exchanges);
+    is_int(buffer_append_string(&x->in, head), 0);
+    x->head_size = buffer_size(&x->in);
+    is_int(request_parse(&x->request, buffer_head(&x->in), x->head_size, &g.loop->limits), 0);
+    live_body_init(&body, g.loop, g.connection, slot);
+
+    atomic_store(&slot->started_usec, began);
+    is_int(body.source.receive(&body.source, to, sizeof to, &wait), -EAGAIN);
+    is_int(atomic_load(&slot->started_usec), began + wait.timeout_usec);
+    wait.elapsed_usec = half;
+    is_int(body.source.receive(&body.source, to, sizeof to, &wait), -EAGAIN);
+    is_int(atomic_load(&slot->started_usec), began + half + wait.timeout_usec);
+    atomic_store(&slot->started_usec, 0);
+    wait.elapsed_usec = half;
+    is_int(send(g.client, "hello", 5, 0), 5);
+    for (int i = 0; i < TURNS_MAX && recv(g.connection->fd, to, sizeof to, MSG_PEEK) < 5; i++)
+        ;
+    is_int(body.source.receive(&body.source, to, sizeof to, &wait), 5);
+    is_int(atomic_load(&slot->started_usec), 0);
+    rig_stop(&g);
+}
+
 int main(void)
 {
+    test_clock_of_a_live_body();
     test_body_behind_answers();
     test_ready_behind_answers();
     test_answer_while_flushing();
