@@ -210,7 +210,7 @@ def test_size_by_signals(start_server):
 
 def test_worker_that_dies_while_others_go(start_server):
     """Its place is filled though those who were too many have not finished their requests."""
-    server = start_server(BLOCKING, {"workers_count": 3})
+    server = start_server(BLOCKING, {"workers_count": 3, "timeouts_graceful": "1h", "timeouts_request": "0"})
     victim = min(workers(server))
     threads = run_blocked(server, "abc")
     for n in (2, 1):
