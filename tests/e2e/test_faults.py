@@ -291,6 +291,7 @@ def test_killed_supervisor_lets_requests_finish(start_server):
         wait_for_file(server, "waiting")
         server.signal(signal.SIGKILL)
         server.process.wait(DEADLINE)
+        poll(lambda: len(workers(server)) == 1, "the idle worker to leave, as the busy one will")
         release(server, "waiting")
         response = client.read_response()
         assert response.status == 200 and response.closes
