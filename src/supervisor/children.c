@@ -339,18 +339,34 @@ static void remember_exit(Generation *g, const siginfo_t *exit)
     g->early[g->n_early++] = (EarlyExit){exit->si_pid, *exit};
 }
 
-bool children_on_exit(Generation *g, const siginfo_t *exit, usec_t now)
+/* A signal has stopped the worker, or lets it go on. Meanwhile clients wait, and it can't see to its time limits by itself. */
+static void seat_stopped(const Generation *g, Seat *s, const siginfo_t *change, usec_t now)
 {
-    if (g->zygote != ZYGOTE_GONE && exit->si_pid == g->zygote_pid) {
-        zygote_exited(g, exit, now);
+    ReportSubject who = children_subject_of(g, s);
+
+    s->stopped_usec = change->si_code == CLD_STOPPED ? now : 0;
+    report_stopped(&who, change);
+}
+
+bool children_on_change(Generation *g, const siginfo_t *change, usec_t now)
+{
+    bool is_exit = change->si_code != CLD_STOPPED && change->si_code != CLD_CONTINUED;
+
+    if (g->zygote != ZYGOTE_GONE && change->si_pid == g->zygote_pid) {
+        if (is_exit)
+            zygote_exited(g, change, now);
         return true;
     }
     for (unsigned i = 0; i < g->n_seats; i++)
-        if (g->seats[i].pid == exit->si_pid) {
-            seat_exited(g, &g->seats[i], exit, now);
+        if (g->seats[i].pid == change->si_pid) {
+            if (is_exit)
+                seat_exited(g, &g->seats[i], change, now);
+            else
+                seat_stopped(g, &g->seats[i], change, now);
             return true;
         }
-    remember_exit(g, exit);
+    if (is_exit)
+        remember_exit(g, change);
     return false;
 }
 

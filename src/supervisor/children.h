@@ -23,4 +23,4 @@ void children_dismiss_zygote(Generation *g, int signal_number, usec_t now);
 /* Asks the zygote for a worker; where that fails, the seat stays empty and is tried again. */
 void children_spawn(Generation *g, Seat *s, usec_t now);
 
-bool children_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
+bool children_on_change(Generation *g, const siginfo_t *change, usec_t now);

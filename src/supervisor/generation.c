@@ -133,13 +133,33 @@ static void seat_stuck(Generation *g, Seat *s, usec_t now)
     }
 }
 
+/* One that stays stopped, requests or not: connections wait in it. Returns when that is so. */
+static usec_t scan_stopped(Generation *g, Seat *s, usec_t now)
+{
+    usec_t limit = g->config->timeouts_request;
+    ReportSubject who = children_subject_of(g, s);
+
+    if (s->stopped_usec == 0)
+        return NEVER;
+    if (now < s->stopped_usec + limit)
+        return s->stopped_usec + limit;
+    report_stays_stopped(&who, g->scoreboard, limit, now);
+    s->explained = true;
+    seat_on_event(s, SEAT_ON_STUCK, now);
+    return NEVER;
+}
+
 /* Looks at the requests of one worker; returns when the one that may be the next to pass the limit does. */
 static usec_t scan_seat(Generation *g, Seat *s, usec_t now)
 {
-    usec_t limit = g->config->timeouts_request + SEAT_GRACE_USEC, next = now + limit;
+    usec_t limit = g->config->timeouts_request + SEAT_GRACE_USEC, next;
 
     if (s->state != SEAT_SERVING && s->state != SEAT_DRAINING)
         return NEVER;
+    next = scan_stopped(g, s, now);
+    if (s->state == SEAT_ABORTING)
+        return NEVER;
+    next = MIN(next, now + limit);
     for (unsigned i = 0; i < g->scoreboard->n_slots; i++) {
         const ScoreboardSlot *slot = scoreboard_slot(g->scoreboard, s->number, i);
         usec_t started = atomic_load(&slot->started_usec);
@@ -333,9 +353,9 @@ Generation *generation_free(Generation *g)
     return NULL;
 }
 
-bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now)
+bool generation_on_change(Generation *g, const siginfo_t *change, usec_t now)
 {
-    return children_on_exit(g, exit, now);
+    return children_on_change(g, change, now);
 }
 
 static int allocate(sd_event *event, unsigned number, Config *config, Generation **ret)

@@ -85,8 +85,8 @@ void generation_relieve(Generation *g, usec_t now);
 /* An elastic generation begins with the size that the one before has grown to. */
 void generation_succeed(Generation *g, const Generation *before);
 
-/* Whether the process was one of the generation's. */
-bool generation_on_exit(Generation *g, const siginfo_t *exit, usec_t now);
+/* A child has ended, stopped or gone on (waitid(2)). Whether it is one of the generation's. */
+bool generation_on_change(Generation *g, const siginfo_t *change, usec_t now);
 
 /* No more workers, but the zygote stays; who is not ready goes, and who serves goes on until generation_drain(). */
 void generation_suspend(Generation *g, usec_t now);

@@ -146,6 +146,32 @@ void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot
              format_duration(limit, limit_usec));
 }
 
+void report_stopped(const ReportSubject *who, const siginfo_t *change)
+{
+    char subject[SUBJECT_MAX];
+    Fields f;
+
+    if (change->si_code == CLD_STOPPED)
+        log_full(LOG_WARNING, NULL, fields(&f, who), "%s was stopped by signal %d (SIG%s): its clients wait",
+                 describe(who, subject), change->si_status, sigabbrev_np(change->si_status));
+    else
+        log_full(LOG_NOTICE, NULL, fields(&f, who), "%s goes on", describe(who, subject));
+}
+
+void report_stays_stopped(const ReportSubject *who, const Scoreboard *b, usec_t limit_usec, usec_t now)
+{
+    char subject[SUBJECT_MAX], limit[FORMAT_VALUE_MAX];
+    Buffer requests;
+    Fields f;
+
+    buffer_init(&requests);
+    append_requests(&requests, b, who->seat, now);
+    log_full(LOG_ERR, MESSAGE_WORKER_TIMEOUT, fields(&f, who),
+             "%s has been stopped for longer than timeouts.request=%s%s: killing it", describe(who, subject),
+             format_duration(limit, limit_usec), requests_text(&requests));
+    buffer_deinit(&requests);
+}
+
 void report_stuck(const ReportSubject *who, const Scoreboard *b, const char *doing, const char *key,
                   usec_t limit_usec, usec_t now)
 {

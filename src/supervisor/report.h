@@ -23,6 +23,12 @@ char *report_describe_exit(const siginfo_t *exit, char *to, size_t size);
 /* A death that nobody here wanted, with the requests that the worker had in the application. */
 void report_died(const ReportSubject *who, const Scoreboard *b, const siginfo_t *exit, usec_t now);
 
+/* A signal has stopped it, or lets it go on. */
+void report_stopped(const ReportSubject *who, const siginfo_t *change);
+
+/* It has been stopped for longer than limit_usec. */
+void report_stays_stopped(const ReportSubject *who, const Scoreboard *b, usec_t limit_usec, usec_t now);
+
 /* FAILED: the text is a reason and a traceback. */
 void report_load_failed(const ReportSubject *who, const char *text);
 

@@ -151,7 +151,7 @@ static void clear(Seat *s, usec_t now)
     seat_deinit(s);
     back_off(s, now);
     s->pid = 0;
-    s->expires_usec = 0;
+    s->expires_usec = s->stopped_usec = 0;
     s->served = s->dismissed = s->quiet = s->explained = s->is_dropped = s->is_leaving = false;
     s->said = 0;
     s->n_modules_told = 0;

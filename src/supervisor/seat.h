@@ -85,6 +85,7 @@ typedef struct Seat {
     usec_t backoff_usec;
     usec_t dismissed_usec;
     usec_t expires_usec; /* SERVING: the end of its life; 0: none is set */
+    usec_t stopped_usec; /* by a signal, since then; 0: it is not */
     uint32_t said;       /* a bit for each MessageType */
     unsigned n_modules_told;
     bool is_checked; /* for SEAT_ON_SPAWN: the worker has to pass its check first */

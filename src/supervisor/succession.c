@@ -444,13 +444,13 @@ void succession_kill(Succession *s, usec_t now)
         generation_kill(g, now);
 }
 
-bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now)
+bool succession_on_change(Succession *s, const siginfo_t *change, usec_t now)
 {
     Generation *first[] = {s->candidate, s->current, s->retired};
 
     for (size_t i = 0; i < ELEMENTSOF(first); i++)
         for (Generation *g = first[i]; g; g = g->next)
-            if (generation_on_exit(g, exit, now))
+            if (generation_on_change(g, change, now))
                 return true;
     return false;
 }

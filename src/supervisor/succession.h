@@ -57,8 +57,8 @@ usec_t succession_advance(Succession *s, usec_t now);
 /* Serves, and neither loads nor replaces anything. */
 bool succession_is_settled(const Succession *s);
 
-/* Whether the process was one of ours. */
-bool succession_on_exit(Succession *s, const siginfo_t *exit, usec_t now);
+/* A child has ended, stopped or gone on (waitid(2)). Whether it is one of ours. */
+bool succession_on_change(Succession *s, const siginfo_t *change, usec_t now);
 
 /* SIGTTIN, SIGTTOU: so many workers more, or fewer. */
 void succession_resize(Succession *s, int by, usec_t now);

@@ -87,14 +87,14 @@ static int on_child(sd_event_source *source, const struct signalfd_siginfo *info
 
     (void)source, (void)info;
     for (;;) {
-        siginfo_t exit = {0};
+        siginfo_t change = {0};
 
-        if (waitid(P_ALL, 0, &exit, WEXITED | WNOHANG) < 0 || exit.si_pid == 0)
+        if (waitid(P_ALL, 0, &change, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) < 0 || change.si_pid == 0)
             return 0;
-        if (exit.si_code == CLD_KILLED && exit.si_status == SIGKILL && oom_has_killed(&s->oom))
-            exit.si_errno = ENOMEM;
-        if (!succession_on_exit(&s->succession, &exit, clock_now_usec()))
-            log_debug("Process %d, an orphan that came to us, has ended", (int)exit.si_pid);
+        if (change.si_code == CLD_KILLED && change.si_status == SIGKILL && oom_has_killed(&s->oom))
+            change.si_errno = ENOMEM;
+        if (!succession_on_change(&s->succession, &change, clock_now_usec()))
+            log_debug("Process %d is an orphan that came to us", (int)change.si_pid);
     }
 }
 

@@ -93,8 +93,8 @@ def test_max_requests_under_load(start_server, closes):
 
 def test_replacement_is_ready_first(start_server):
     server = start_server(APP, {"workers_max_requests": 1})
-    first = text(server, "/pid")
     (server.directory / "source_app.py").write_text("raise ValueError('broken')\n")
+    first = text(server, "/pid")
     server.wait_for_log("does not start: .*")
     assert text(server, "/pid") == first
     (server.directory / "source_app.py").write_text(APP)

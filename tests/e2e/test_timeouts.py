@@ -307,21 +307,38 @@ def test_all_threads_are_shown_for_debugging(start):
     server.wait_for_log(r"The other threads:\n(.*\n)*Thread \d+: Stack [^\n]+\n(  File .*\n)*?.* in hang_sleep\n")
 
 
-def test_stopped_worker_is_killed(start):
-    """It can't react: the supervisor does, later."""
+@pytest.mark.parametrize("busy", [True, False])
+def test_stopped_worker_is_killed(start, busy):
+    """It can't react: the supervisor does. One without a request has connections that wait."""
     server = start(2)
     (old,) = workers(server)
     with server.connect() as victim:
-        victim.send(request(target="/hang?sleep"))
-        wait_for_file(server, "begun")
+        if busy:
+            victim.send(request(target="/hang?sleep"))
+            wait_for_file(server, "begun")
+        else:
+            assert victim.request(target="/pid").status == 200
         os.kill(old, signal.SIGSTOP)
+        if not busy:
+            victim.send(request(target="/pid"))
         assert victim.wait_gone() == 0
+    server.wait_for_log(rf"WARNING\] Worker 0 of generation 1 \(pid {old}\) was stopped by signal 19 \(SIGSTOP\)")
+    request_line = r" while it ran GET /hang\?sleep HTTP/1\.1 \(for \d+\.\d s\)" if busy else ""
     server.wait_for_log(
-        r"Worker 0 of generation 1 \(pid \d+\) has run GET /hang\?sleep HTTP/1\.1 for \d+\.\d s, longer than "
-        r"timeouts\.request=1s, and does not react: killing it"
+        rf"Worker 0 of generation 1 \(pid {old}\) has been stopped for longer than timeouts\.request=1s{request_line}: killing it"
     )
     wait_for_replacement(server, old)
     ignore_faults(server)
+
+
+def test_stopped_worker_goes_on(start):
+    server = start(2, timeouts_request="30s")
+    (old,) = workers(server)
+    os.kill(old, signal.SIGSTOP)
+    server.wait_for_log(rf"\(pid {old}\) was stopped by signal 19 \(SIGSTOP\)")
+    os.kill(old, signal.SIGCONT)
+    server.wait_for_log(rf"\(pid {old}\) goes on")
+    assert pid(server) == old
 
 
 def test_no_limit(start):

@@ -214,7 +214,7 @@ static bool run_until(Generation *g, bool (*condition)(const Generation *))
         if (now > end)
             return false;
         if (waitid(P_ALL, 0, &exit, WEXITED | WNOHANG) == 0 && exit.si_pid > 0) {
-            (void)generation_on_exit(g, &exit, now);
+            (void)generation_on_change(g, &exit, now);
             continue;
         }
         (void)sd_event_run(event, due > now ? 5 * USEC_PER_MSEC : 0);
