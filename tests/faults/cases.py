@@ -136,6 +136,11 @@ def stop_in_response(t):
 
 
 @fault("stopped", config=WATCHED)
+def stop_of_idle_worker_for_good(t):
+    t.strike(t.a_worker(), signal.SIGSTOP)
+
+
+@fault("stopped", config=WATCHED)
 def stop_in_request_for_good(t):
     in_request(t, signal.SIGSTOP)
 

@@ -37,16 +37,16 @@ ROWS = {
         UNHARMED,
     ),
     "stopped-and-continued": Row(
-        "A worker is stopped and continued: SIGSTOP, a debugger",
+        "A worker is stopped by a signal and continued: SIGSTOP",
         "Its requests wait; other workers take what is new.",
-        (),
+        ("Worker … of generation … (pid …) was stopped by signal 19 (SIGSTOP)", "Worker … of generation … (pid …) goes on"),
         "When it continues.",
     ),
     "stopped": Row(
-        "A worker is stopped in a request, for good",
+        "A worker is stopped for good, in a request or idle",
         "The request ends with a closed connection after timeouts.request. " + OTHERS,
         (
-            "Worker … of generation … (pid …) has run POST … for … s, longer than timeouts.request=…",
+            "Worker … of generation … (pid …) has been stopped for longer than timeouts.request=…",
         ),
         "After timeouts.request and a grace of two seconds. " + REPLACED,
     ),
