@@ -253,6 +253,8 @@ def test_a_full_worker_prefers_idle_connections(start_server):
         idle = fill(stack, site, 5, request(target="/hello"))
         for connection in idle:
             assert connection.read_response().status == 200
+        for connection in idle:  # one after the other, so that it is known who has waited longest
+            assert connection.request(target="/hello").status == 200
         for number in range(1, 6):
             newcomer = stack.enter_context(site.connect())
             assert newcomer.request(target="/hello").status == 200
