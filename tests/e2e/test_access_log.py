@@ -142,7 +142,7 @@ def test_duration_is_that_of_the_request(with_atoms, tmp_path):
         connection.socket.settimeout(30)
         (tmp_path / "go").touch()
         connection.read_response()
-    assert int(atoms(with_atoms.lines(1)[0])["D"]) >= 250000
+    assert int(atoms(with_atoms.lines(1)[0])["D"]) >= 200000
 
 
 def test_sizes_are_those_of_the_body(with_atoms):
