@@ -7,6 +7,7 @@
 #include "base/escape.h"
 #include "worker/accept.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -143,7 +144,7 @@ static void check_finish(Loop *l)
         describe_failure(l->config, status, line, text, sizeof text);
     (void)channel_end_say(&l->channel, type, text); /* the queue has room: LOADED alone was sent before */
     if (type == MESSAGE_FAILED)
-        loop_drain(l, false);
+        drain_begin(l, false);
 }
 
 void check_on_event(Loop *l)

@@ -4,9 +4,11 @@
 
 #include "base/log.h"
 #include "worker/body-intake.h"
+#include "worker/drain.h"
 #include "worker/intake.h"
 #include "worker/peer.h"
 #include "worker/records.h"
+#include "worker/requests.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -195,7 +197,7 @@ void connection_on_response(Loop *l, Connection *c)
     record_error(l, c);
     loop_count_request(l);
     if (--l->n_until_replaced == 0)
-        (void)loop_ask_for_replacement(l, "");
+        (void)drain_ask_for_replacement(l, "");
     if (x->refused_status > 0 && !x->is_cut) {
         connection_refuse(l, c, x->refused_status, x->refused_reason);
         return;
@@ -212,7 +214,7 @@ void connection_on_response(Loop *l, Connection *c)
     c->closes = x->response.close || x->is_cut || is_unreceived;
     exchange_next_request(x);
     c->must_linger = buffer_size(&x->in) > 0 || is_unreceived;
-    loop_keep_back(l, c);
+    requests_keep_back(l, c);
     /* Pipelined requests are answered together, within reason. */
     if (!c->closes && c->must_linger && output_is_simple(&x->output) &&
         buffer_size(output_memory(&x->output)) < PIPELINE_OUTPUT_MAX)

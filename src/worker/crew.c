@@ -2,93 +2,22 @@
 /* The threads of a worker, and which of them drives the loop. */
 #include "worker/crew.h"
 
-#include "base/clock.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
+#include "worker/member.h"
+#include "worker/requests.h"
 #include "worker/runner.h"
 #include "wsgi/interpreter.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-#define HANDOFF_USEC (1 * USEC_PER_MSEC)
-#define LOOKS_BEFORE_PARKING 50
 #define SLICE_USEC (1 * USEC_PER_MSEC)
-
-/* The token: state, member, and a serial number that tells one request from the next. */
-typedef enum TokenState {
-    TOKEN_FREE,
-    TOKEN_DRIVING,
-    TOKEN_RUNNING,
-} TokenState;
-
-static uint64_t token_make(TokenState state, unsigned member, uint64_t serial)
-{
-    return serial << 18 | (uint64_t)member << 2 | state;
-}
-
-static TokenState token_state(uint64_t token)
-{
-    return (TokenState)(token & 3);
-}
-
-static unsigned token_member(uint64_t token)
-{
-    return token >> 2 & 0xffff;
-}
-
-typedef struct Crew Crew;
-
-typedef struct Member Member;
-
-struct Member {
-    Crew *crew;
-    unsigned index;
-    bool is_idle; /* guarded by Crew.lock, like what follows */
-    bool is_started;
-    pthread_t thread;
-    pid_t tid;
-    pthread_cond_t wake;
-    InterpreterThread *python; /* the member's own, like what follows */
-    Connection *connection;    /* the application runs for it, or NULL; for whoever takes the token, too */
-    Member *overtaken;         /* whose token was taken, since the last time */
-    bool has_gil;
-};
-
-struct Crew {
-    Loop *loop;
-    WsgiApp *app;
-    ScoreboardSlot *slots;
-    Develop *develop;
-    unsigned n_threads;
-    Member *members; /* n_threads, then the spare */
-
-    _Atomic uint64_t token;
-    _Atomic bool is_parked; /* the watcher sleeps until it is woken */
-    _Atomic bool is_wanted; /* a member that can run the application waits while the spare drives */
-    uint64_t serial;        /* the driver's */
-
-    pthread_mutex_t lock;
-    unsigned n_started;
-    Member *watcher; /* one of the idle ones, or NULL */
-    bool is_urgent;  /* the watcher need not wait */
-    bool is_over;
-    int error;
-};
-
-static bool member_is_spare(const Member *m)
-{
-    return m->index == m->crew->n_threads;
-}
-
-static void *member_main(void *arg);
 
 /* --- the GIL --- */
 
@@ -106,142 +35,7 @@ static void member_release(Member *m)
     m->has_gil = false;
 }
 
-/* --- idling (with the lock) --- */
-
-/* Whoever can run the application is preferred to the spare. */
-static void crew_choose_watcher(Crew *w)
-{
-    Member *chosen = NULL;
-
-    for (unsigned i = 0; i <= w->n_threads && !chosen; i++)
-        if (w->members[i].is_idle)
-            chosen = &w->members[i];
-    if (chosen == w->watcher)
-        return;
-    if (w->watcher)
-        pthread_cond_signal(&w->watcher->wake);
-    w->watcher = chosen;
-    if (chosen)
-        pthread_cond_signal(&chosen->wake);
-}
-
-static bool crew_start_member(Crew *w, Member *m)
-{
-    int r = pthread_create(&m->thread, NULL, member_main, m);
-
-    if (r != 0)
-        log_warning("Cannot start a thread: %s", strerror(r));
-    m->is_started = r == 0;
-    w->n_started += m->is_started;
-    return m->is_started;
-}
-
-/* The spare drives because all members that are started are in the application: time for another one. */
-static void crew_grow(Crew *w)
-{
-    for (unsigned i = 0; i < w->n_threads; i++)
-        if (!w->members[i].is_started) {
-            crew_start_member(w, &w->members[i]);
-            return;
-        }
-}
-
-static void member_wait(Member *m, usec_t usec)
-{
-    usec_t until = clock_now_usec() + usec;
-    struct timespec ts = {(time_t)(until / USEC_PER_SEC), (long)(until % USEC_PER_SEC * 1000)};
-
-    if (usec == 0)
-        pthread_cond_wait(&m->wake, &m->crew->lock);
-    else
-        pthread_cond_timedwait(&m->wake, &m->crew->lock, &ts);
-}
-
-/* One look of the watcher at the token. True: m drives now. *seen: the token at the last look; *n_quiet:
- * looks since an application was seen running. */
-static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
-{
-    Crew *w = m->crew;
-    uint64_t token = atomic_load(&w->token);
-    bool is_running = token_state(token) == TOKEN_RUNNING;
-
-    if (token_state(token) == TOKEN_FREE || (is_running && (token == *seen || w->is_urgent))) {
-        m->overtaken = is_running ? &w->members[token_member(token)] : NULL;
-        if (atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0)))
-            return true;
-        is_running = token_state(token) == TOKEN_RUNNING;
-    }
-    if (!is_running)
-        w->is_urgent = false;
-    *seen = token;
-    *n_quiet = is_running ? 0 : *n_quiet + 1;
-    if (*n_quiet < LOOKS_BEFORE_PARKING) {
-        member_wait(m, HANDOFF_USEC);
-        return false;
-    }
-    /* The driver stores RUNNING, then loads is_parked: one of the two sees the other. */
-    atomic_store(&w->is_parked, true);
-    if (token_state(atomic_load(&w->token)) == TOKEN_DRIVING)
-        member_wait(m, 0);
-    atomic_store(&w->is_parked, false);
-    *n_quiet = 0;
-    return false;
-}
-
-/* Another member drives now, while the application runs for this one, or it trims. */
-static void member_on_overtaken(const Member *m)
-{
-    Crew *w = m->crew;
-
-    if (!m->connection)
-        return;
-    runner_on_overtaken(w->loop, m->connection);
-    hang_watch(w->loop, m->connection, m->tid, &w->slots[m->index]);
-}
-
-/* Waits until m is to drive. False: the crew is done. */
-static bool member_idle(Member *m)
-{
-    Crew *w = m->crew;
-    uint64_t seen = 0;
-    unsigned n_quiet = 0;
-    bool drives = false;
-
-    pthread_mutex_lock(&w->lock);
-    m->is_idle = true;
-    if (!member_is_spare(m) && token_member(atomic_load(&w->token)) == w->n_threads) {
-        atomic_store(&w->is_wanted, true);
-        loop_wake_up(w->loop);
-    }
-    crew_choose_watcher(w);
-    while (!drives && !w->is_over) {
-        if (w->watcher == m)
-            drives = member_look(m, &seen, &n_quiet);
-        else
-            member_wait(m, 0);
-    }
-    m->is_idle = false;
-    if (drives)
-        w->is_urgent = false;
-    if (drives && member_is_spare(m))
-        crew_grow(w);
-    crew_choose_watcher(w);
-    pthread_mutex_unlock(&w->lock);
-    if (drives && m->overtaken)
-        member_on_overtaken(m->overtaken);
-    return drives;
-}
-
 /* --- driving --- */
-
-static void crew_wake_watcher(Crew *w, bool is_urgent)
-{
-    pthread_mutex_lock(&w->lock);
-    w->is_urgent = w->is_urgent || is_urgent;
-    if (w->watcher)
-        pthread_cond_signal(&w->watcher->wake);
-    pthread_mutex_unlock(&w->lock);
-}
 
 /* A thread that is in the application still, when the time for that is over, ends with the process. */
 static void crew_finish(Crew *w, int error)
@@ -301,8 +95,8 @@ static bool member_run(Member *m, Connection *c)
     bool is_slow = l->usual_usec >= HANDOFF_USEC;
     uint64_t token;
 
-    if (is_slow || loop_must_flush(l))
-        loop_flush(l);
+    if (is_slow || requests_must_flush(l))
+        requests_flush(l);
     slot_begin(&w->slots[m->index], c->exchange, l->now);
     token = member_leave(m, c, is_slow);
 
@@ -314,10 +108,10 @@ static bool member_run(Member *m, Connection *c)
 
     if (!member_come_back(m, token)) {
         member_release(m);
-        loop_hand_back(l, c);
+        requests_hand_back(l, c);
         return false;
     }
-    loop_check_in(l, c);
+    requests_check_in(l, c);
     return true;
 }
 
@@ -331,7 +125,7 @@ static bool member_run_ready(Member *m)
 
     if (member_is_spare(m))
         return true;
-    while (l->now < until && (c = loop_check_out(l))) {
+    while (l->now < until && (c = requests_check_out(l))) {
         if (!member_run(m, c))
             return false;
         if (l->n_checked_out > 0) /* others are in the application and want the GIL */
@@ -377,8 +171,8 @@ static void member_drive(Member *m)
     for (;;) {
         if (!member_run_ready(m))
             return;
-        loop_flush(w->loop);
-        if (loop_is_finished(w->loop)) {
+        requests_flush(w->loop);
+        if (drain_is_finished(w->loop)) {
             crew_finish(w, 0);
             return;
         }
@@ -386,20 +180,20 @@ static void member_drive(Member *m)
             return;
         /* The GIL is kept through turns that find work: giving it back and taking it again costs more than
          * the wait. */
-        if (w->loop->must_trim && !member_is_spare(m) && !loop_has_work(w->loop) && !member_trim(m))
+        if (w->loop->must_trim && !member_is_spare(m) && !requests_are_ready(w->loop) && !member_trim(m))
             return;
-        may_block = !m->has_gil && (member_is_spare(m) || !loop_has_work(w->loop));
+        may_block = !m->has_gil && (member_is_spare(m) || !requests_are_ready(w->loop));
         n = loop_turn(w->loop, may_block);
         if (n < 0) {
             crew_finish(w, n);
             return;
         }
-        if (!loop_has_work(w->loop))
+        if (!requests_are_ready(w->loop))
             member_release(m);
     }
 }
 
-static void *member_main(void *arg)
+void *member_main(void *arg)
 {
     Member *m = arg;
 

@@ -5,8 +5,10 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
 #include "worker/records.h"
 #include "worker/request-id.h"
+#include "worker/requests.h"
 #include "wsgi/stack.h"
 
 #include <errno.h>
@@ -178,7 +180,7 @@ static void hang_give_up(Loop *l, Connection *c, usec_t age)
     loop_count_request(l);
     l->n_hung++;
     /* Where the supervisor can't be told so, it sees the request there, and kills the worker. */
-    if (loop_ask_for_replacement(l, REPLACE_AFTER_HANG) == 0)
+    if (drain_ask_for_replacement(l, REPLACE_AFTER_HANG) == 0)
         atomic_store(&x->hang.slot->started_usec, 0);
 }
 

@@ -9,6 +9,7 @@
 #include "http/parser.h"
 #include "worker/body-intake.h"
 #include "worker/peer.h"
+#include "worker/requests.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -104,7 +105,7 @@ static void intake_begin_body(Loop *l, Connection *c)
         return;
     }
     if (is_asked_for)
-        loop_keep_back(l, c);
+        requests_keep_back(l, c);
     intake_body(l, c);
 }
 

@@ -5,12 +5,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/message-ids.h"
 #include "config/staff.h"
 #include "ipc/channel.h"
 #include "worker/accept.h"
 #include "worker/check.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
+#include "worker/requests.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,37 +20,8 @@
 #include <sys/random.h>
 
 #define EVENTS_PER_TURN 256
-#define UNSENT_MAX_USEC 500
-#define FAREWELL_USEC (1 * USEC_PER_SEC)
-/* Who has just changed the code does not want one more answer of the old; sooner could lose a request on its way. */
-#define DEVELOP_FAREWELL_USEC (100 * USEC_PER_MSEC)
-#define LAST_CALL_USEC (100 * USEC_PER_MSEC)
 #define LINGER_USEC (5 * USEC_PER_SEC)
 #define FULL_LOOK_USEC (100 * USEC_PER_MSEC)
-
-void connection_queue_push(ConnectionQueue *q, Connection *c)
-{
-    c->next_queued = NULL;
-    if (q->last)
-        q->last->next_queued = c;
-    else
-        q->first = c;
-    q->last = c;
-    q->n++;
-}
-
-Connection *connection_queue_pop(ConnectionQueue *q)
-{
-    Connection *c = q->first;
-
-    if (!c)
-        return NULL;
-    q->first = c->next_queued;
-    if (!q->first)
-        q->last = NULL;
-    q->n--;
-    return c;
-}
 
 /* --- making one --- */
 
@@ -113,9 +85,7 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
     timeout_list_init(&l->timeouts[TIMEOUT_WRITE], c->timeouts_write);
     timeout_list_init(&l->timeouts[TIMEOUT_KEEPALIVE], c->timeouts_keepalive);
     timeout_list_init(&l->timeouts[TIMEOUT_LINGER], LINGER_USEC);
-    timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL],
-                      c->develop_reload ? DEVELOP_FAREWELL_USEC : FAREWELL_USEC);
-    timeout_list_init(&l->timeouts[TIMEOUT_LAST_CALL], LAST_CALL_USEC);
+    drain_init_timeouts(l);
     timeout_list_init(&l->running, c->timeouts_request);
 
     clients_init(&l->clients, c->limits_connections_per_ip);
@@ -218,7 +188,7 @@ static void loop_on_channel(Loop *l)
     l->must_trim |= r == 0 && m->type == MESSAGE_TRIM;
     if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
-    loop_drain(l, r == 0 && m->type == MESSAGE_DRAIN);
+    drain_begin(l, r == 0 && m->type == MESSAGE_DRAIN);
     if (r != 0) { /* the supervisor is gone: nothing else will come from there */
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel.fd, NULL);
         return;
@@ -240,26 +210,6 @@ void loop_wake_up(Loop *l)
 
     if (write(l->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) /* EAGAIN: it was rung often enough */
         descriptors_give_up();
-}
-
-void loop_hand_back(Loop *l, Connection *c)
-{
-    c->next_queued = atomic_load(&l->returned);
-    while (!atomic_compare_exchange_weak(&l->returned, &c->next_queued, c))
-        ;
-    loop_wake_up(l);
-}
-
-static void loop_take_returned(Loop *l)
-{
-    Connection *next;
-
-    if (!atomic_load_explicit(&l->returned, memory_order_relaxed))
-        return;
-    for (Connection *c = atomic_exchange(&l->returned, NULL); c; c = next) {
-        next = c->next_queued;
-        loop_check_in(l, c);
-    }
 }
 
 static void loop_handle(Loop *l, const struct epoll_event *e)
@@ -353,14 +303,14 @@ int loop_turn(Loop *l, bool may_block)
     struct epoll_event events[EVENTS_PER_TURN];
     int n, r;
 
-    loop_flush(l);
+    requests_flush(l);
     loop_free_closed(l);
     /* Here, and not at the end: a request may have gone to the application since, and its thread have been overtaken. */
     r = accept_update(l);
     if (r < 0)
         return loop_fail(r);
     accept_connections(l);
-    may_block = may_block && !loop_has_work(l);
+    may_block = may_block && !requests_are_ready(l);
     loop_publish(l);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)
@@ -369,143 +319,18 @@ int loop_turn(Loop *l, bool may_block)
     loop_update_date(l);
     for (int i = 0; i < n; i++)
         loop_handle(l, &events[i]);
-    loop_take_returned(l);
+    requests_take_returned(l);
     if (l->ready.n == 0) /* else when it is known whether that takes long: a sibling may be idle */
         accept_connections(l);
     loop_expire(l);
     return n < 0 ? 0 : n;
 }
 
-/* --- requests --- */
-
-Connection *loop_check_out(Loop *l)
-{
-    Connection *c;
-
-    if (l->n_checked_out >= l->n_slots)
-        return NULL;
-    while ((c = connection_queue_pop(&l->ready)) && c->exchange->is_gone)
-        connection_close(l, c);
-    if (!c)
-        return NULL;
-    l->n_checked_out++;
-    c->state = CONNECTION_RUNNING;
-    c->exchange->is_streaming = !output_is_empty(&c->exchange->output); /* answers to earlier requests */
-    c->exchange->called_usec = l->now;
-    memcpy(c->exchange->date, l->date, sizeof l->date);
-    return c;
-}
-
-bool loop_has_work(const Loop *l)
-{
-    return l->ready.n > 0 && l->n_checked_out < l->n_slots;
-}
-
-void loop_check_in(Loop *l, Connection *c)
-{
-    l->n_checked_out--;
-    l->now = clock_now_usec();
-    if (c->exchange->hang.is_given_up) {
-        hang_on_return(l, c);
-        return;
-    }
-    timeout_disarm(&c->exchange->hang.timeout);
-    l->usual_usec = (l->usual_usec * 7 + (l->now - c->exchange->called_usec)) / 8;
-    connection_on_response(l, c);
-}
-
-bool loop_must_flush(const Loop *l)
-{
-    return l->n_unsent == UNSENT_MAX || (l->n_unsent > 0 && l->now - l->unsent_since >= UNSENT_MAX_USEC);
-}
-
-void loop_keep_back(Loop *l, Connection *c)
-{
-    if (c->is_kept_back)
-        return;
-    if (l->n_unsent == UNSENT_MAX)
-        loop_flush(l);
-    if (l->n_unsent == 0)
-        l->unsent_since = l->now;
-    c->is_kept_back = true;
-    l->unsent[l->n_unsent++] = c;
-}
-
-/* A connection that is flushed may get to its next request, whose answer is kept back again. */
-void loop_flush(Loop *l)
-{
-    Connection *batch[UNSENT_MAX];
-
-    while (l->n_unsent > 0) {
-        size_t n = l->n_unsent;
-
-        memcpy(batch, l->unsent, n * sizeof *batch);
-        l->n_unsent = 0;
-        for (size_t i = 0; i < n; i++) {
-            batch[i]->is_kept_back = false;
-            connection_on_flush(l, batch[i]);
-        }
-    }
-    if (l->access_log)
-        access_log_flush(l->access_log);
-}
-
-/* --- the end --- */
-
-int loop_ask_for_replacement(Loop *l, const char *reason)
-{
-    int r;
-
-    if (l->is_held || l->is_replacement_asked)
-        return 0;
-    r = channel_end_say(&l->channel, MESSAGE_REPLACE, reason);
-    l->is_replacement_asked = r == 0;
-    return r;
-}
+/* --- in a child of the application --- */
 
 void loop_on_forked_child(void *loop)
 {
     const Loop *l = loop;
 
     descriptors_close(&l->descriptors);
-}
-
-/* A client may have sent a request just now on a connection that is idle for us: closing it at once would
- * lose that. One that was quiet for as long as a farewell takes gets the time that a network takes, so that a worker with
- * none but such does not keep its successor waiting. */
-static void loop_bid_farewell(Loop *l, TimeoutKind kind)
-{
-    Timeout *anchor = &l->timeouts[kind].anchor;
-    usec_t idle_usec;
-
-    for (Timeout *t = anchor->next, *next; t != anchor; t = next) {
-        next = t->next;
-        if (connection_of_timeout(t)->state != CONNECTION_IDLE)
-            continue;
-        idle_usec = l->now + l->timeouts[kind].span_usec - t->deadline;
-        timeout_arm(&l->timeouts[idle_usec < FAREWELL_USEC ? TIMEOUT_FAREWELL : TIMEOUT_LAST_CALL], t,
-                    l->now);
-    }
-}
-
-void loop_drain(Loop *l, bool takes_waiting)
-{
-    if (l->is_draining)
-        return;
-    l->is_draining = true;
-    if (takes_waiting)
-        accept_stop(l);
-    else
-        (void)accept_set(l, false);
-    l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
-    loop_bid_farewell(l, TIMEOUT_HEAD);
-    loop_bid_farewell(l, TIMEOUT_KEEPALIVE);
-}
-
-bool loop_is_finished(const Loop *l)
-{
-    if (!l->is_draining)
-        return false;
-    return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung) ||
-           l->now >= l->drain_deadline_usec;
 }

@@ -158,33 +158,8 @@ int loop_watch(Loop *l, int fd, uint32_t events, void *source);
 /* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative errno. */
 int loop_turn(Loop *l, bool may_block);
 
-/* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */
-struct Connection *loop_check_out(Loop *l);
-
-/* Whether loop_check_out() would find one. */
-bool loop_has_work(const Loop *l);
-
-/* The application is done with it. The driver calls it in; any other thread hands it back, which wakes the
- * driver. */
-void loop_check_in(Loop *l, struct Connection *c);
-void loop_hand_back(Loop *l, struct Connection *c); /* any thread */
-
-/* Keeps the answers of a connection back until loop_flush(), so that a batch of requests is computed before
- * the first answer wakes a client; loop_must_flush(): they should not wait any longer. */
-void loop_keep_back(Loop *l, struct Connection *c);
-void loop_flush(Loop *l);
-bool loop_must_flush(const Loop *l);
-
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);
-
-/* Accept no more; finish what is under way, for timeouts.graceful at most. takes_waiting: also what waits in the listeners'
- * queues now. */
-void loop_drain(Loop *l, bool takes_waiting);
-
-/* The worker is to be told to go as soon as another serves in its place; the first time counts. One that is_held serves nobody
- * and asks for nothing: a request that hangs fails its check. reason: see ipc/channel.h. 0 or negative errno. */
-int loop_ask_for_replacement(Loop *l, const char *reason);
 
 /* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */
 void loop_on_forked_child(void *loop);
@@ -194,12 +169,6 @@ static inline bool loop_is_stuck(const Loop *l)
 {
     return l->n_hung >= l->n_slots;
 }
-
-/* Drained, and nothing is under way but requests that were given up. */
-bool loop_is_finished(const Loop *l);
-
-void connection_queue_push(ConnectionQueue *q, struct Connection *c);
-struct Connection *connection_queue_pop(ConnectionQueue *q);
 
 /* One more was answered. The seat's number has one writer, the driver; a shard may have several. */
 static inline void loop_count_request(Loop *l)

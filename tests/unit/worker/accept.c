@@ -7,6 +7,8 @@
 #include "ipc/channel.h"
 #include "tap.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
+#include "worker/requests.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -119,7 +121,7 @@ static void test_aborted_while_draining(void)
     rig_connect(&g, clients, 3);
     errors[n_errors++] = ECONNABORTED;
     errors[n_errors++] = EPROTO;
-    loop_drain(g.loop, true);
+    drain_begin(g.loop, true);
     is_int(g.loop->n_connections, 3);
     ok(!g.loop->is_accepting);
     rig_stop(&g, clients, 3);
@@ -133,7 +135,7 @@ static void test_leaving_the_queue(void)
 
     rig_start(&g, "workers.count=2");
     rig_connect(&g, clients, 3);
-    loop_drain(g.loop, false);
+    drain_begin(g.loop, false);
     is_int(g.loop->n_connections, 0);
     ok(!g.loop->is_accepting);
     rig_stop(&g, clients, 3);

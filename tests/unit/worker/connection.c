@@ -7,6 +7,7 @@
 #include "ipc/channel.h"
 #include "tap.h"
 #include "worker/live-body.h"
+#include "worker/requests.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -163,12 +164,12 @@ static void test_answer_while_flushing(void)
     g.connection->exchange = exchange_pool_get(&l->exchanges);
     is_int(buffer_append_string(&g.connection->exchange->in, OPTIONS), 0);
     g.connection->state = CONNECTION_WRITING;
-    loop_keep_back(l, g.connection);
+    requests_keep_back(l, g.connection);
     while (l->n_unsent < UNSENT_MAX) {
         closed.is_kept_back = false;
-        loop_keep_back(l, &closed);
+        requests_keep_back(l, &closed);
     }
-    loop_flush(l);
+    requests_flush(l);
     is_int(l->n_unsent, 0);
     ok(!g.connection->is_kept_back);
     is_int(g.connection->state, CONNECTION_IDLE);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* How a worker comes to its end. */
+#include "worker/drain.h"
+
+#include "ipc/channel.h"
+#include "worker/accept.h"
+#include "worker/connection.h"
+
+#define FAREWELL_USEC (1 * USEC_PER_SEC)
+/* Who has just changed the code does not want one more answer of the old; sooner could lose a request on its way. */
+#define DEVELOP_FAREWELL_USEC (100 * USEC_PER_MSEC)
+#define LAST_CALL_USEC (100 * USEC_PER_MSEC)
+
+void drain_init_timeouts(Loop *l)
+{
+    timeout_list_init(&l->timeouts[TIMEOUT_FAREWELL],
+                      l->config->develop_reload ? DEVELOP_FAREWELL_USEC : FAREWELL_USEC);
+    timeout_list_init(&l->timeouts[TIMEOUT_LAST_CALL], LAST_CALL_USEC);
+}
+
+int drain_ask_for_replacement(Loop *l, const char *reason)
+{
+    int r;
+
+    if (l->is_held || l->is_replacement_asked)
+        return 0;
+    r = channel_end_say(&l->channel, MESSAGE_REPLACE, reason);
+    l->is_replacement_asked = r == 0;
+    return r;
+}
+
+/* A client may have sent a request just now on a connection that is idle for us: closing it at once would
+ * lose that. One that was quiet for as long as a farewell takes gets the time that a network takes, so that a worker with
+ * none but such does not keep its successor waiting. */
+static void drain_bid_farewell(Loop *l, TimeoutKind kind)
+{
+    Timeout *anchor = &l->timeouts[kind].anchor;
+    usec_t idle_usec;
+
+    for (Timeout *t = anchor->next, *next; t != anchor; t = next) {
+        next = t->next;
+        if (connection_of_timeout(t)->state != CONNECTION_IDLE)
+            continue;
+        idle_usec = l->now + l->timeouts[kind].span_usec - t->deadline;
+        timeout_arm(&l->timeouts[idle_usec < FAREWELL_USEC ? TIMEOUT_FAREWELL : TIMEOUT_LAST_CALL], t,
+                    l->now);
+    }
+}
+
+void drain_begin(Loop *l, bool takes_waiting)
+{
+    if (l->is_draining)
+        return;
+    l->is_draining = true;
+    if (takes_waiting)
+        accept_stop(l);
+    else
+        (void)accept_set(l, false);
+    l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
+    drain_bid_farewell(l, TIMEOUT_HEAD);
+    drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
+}
+
+bool drain_is_finished(const Loop *l)
+{
+    if (!l->is_draining)
+        return false;
+    return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung) ||
+           l->now >= l->drain_deadline_usec;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The requests of a worker between the loop and the threads of the application: those that are ready wait in a queue, are
+ * checked out to a thread, checked in with their responses; and responses wait for each other, to be sent together. */
+#pragma once
+
+#include "worker/loop.h"
+
+void connection_queue_push(ConnectionQueue *q, struct Connection *c);
+struct Connection *connection_queue_pop(ConnectionQueue *q);
+
+/* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */
+struct Connection *requests_check_out(Loop *l);
+
+/* Whether requests_check_out() would find one. */
+bool requests_are_ready(const Loop *l);
+
+/* The application is done with it. The driver calls it in; any other thread hands it back, which wakes the
+ * driver. */
+void requests_check_in(Loop *l, struct Connection *c);
+void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
+
+/* Keeps the answers of a connection back until requests_flush(), so that a batch of requests is computed before
+ * the first answer wakes a client; requests_must_flush(): they should not wait any longer. */
+void requests_keep_back(Loop *l, struct Connection *c);
+void requests_flush(Loop *l);
+bool requests_must_flush(const Loop *l);
+
+/* The driver: checks in what others have handed back. */
+void requests_take_returned(Loop *l);
