@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Deployments as they happen: what a reload takes up, and that none costs a request, neither good ones nor broken ones.
 
-CGUNICORN_RELOADS: reloads under load, for each kind of client (6). CGUNICORN_DEPLOYS: deployments of broken code (8)."""
+CGUNICORN_TEST_RELOADS: reloads under load, for each kind of client (6). CGUNICORN_TEST_DEPLOYS: deployments of broken code (8)."""
 import os
 import re
 import shutil
@@ -13,8 +13,8 @@ import pytest
 from harness import BUILD, SANITIZED, Server, poll
 from supervision import APP, ignore_faults, in_background, notified, processes, reload, text, workers, write_app, zygotes
 
-RELOADS = int(os.environ.get("CGUNICORN_RELOADS", "6"))
-DEPLOYS = int(os.environ.get("CGUNICORN_DEPLOYS", "8"))
+RELOADS = int(os.environ.get("CGUNICORN_TEST_RELOADS", "6"))
+DEPLOYS = int(os.environ.get("CGUNICORN_TEST_DEPLOYS", "8"))
 MINOR = "{}.{}".format(*sys.version_info[:2])
 WORKER_PROGRAM = f"cgunicorn-worker-{MINOR}"
 

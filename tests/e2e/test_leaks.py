@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """No descriptor and no memory is lost, by any process of the server, over many requests of all kinds, good and bad:
-CGUNICORN_LEAK_REQUESTS of them (20,000). What the processes held at each tenth is printed (pytest -s, or -rP).
+CGUNICORN_TEST_LEAK_REQUESTS of them (20,000). What the processes held at each tenth is printed (pytest -s, or -rP).
 """
 import os
 import threading
@@ -10,7 +10,7 @@ import pytest
 from client import ProtocolError, Truncated, chunked, request
 from harness import SANITIZED, poll
 
-REQUESTS = int(os.environ.get("CGUNICORN_LEAK_REQUESTS", "20000"))
+REQUESTS = int(os.environ.get("CGUNICORN_TEST_LEAK_REQUESTS", "20000"))
 BATCH = 16
 LIMIT = 200000  # limits.body
 

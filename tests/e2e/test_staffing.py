@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many workers serve, and who takes whose place: replacement without a gap. TEST_RECYCLES: how often (12)."""
+"""How many workers serve, and who takes whose place: replacement without a gap. CGUNICORN_TEST_RECYCLES: how often (12)."""
 import os
 import re
 import signal
@@ -23,7 +23,7 @@ from supervision import (
     write_app,
 )
 
-RECYCLES = int(os.environ.get("TEST_RECYCLES", "12"))
+RECYCLES = int(os.environ.get("CGUNICORN_TEST_RECYCLES", "12"))
 
 
 class Load:

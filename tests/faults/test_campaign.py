@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Every fault of cases.py, under load. CGUNICORN_FAULTS_ROUNDS=N plays all of them, N times; without it, each quick one is
-played once."""
+"""Every fault of cases.py, under load. CGUNICORN_TEST_FAULT_ROUNDS=N plays all of them, N times; without it, each quick one
+is played once."""
 import os
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from rows import ROWS
 from target import start
 
 SYSTEMD = Path(__file__).parent.parent / "systemd/test_faults.py"
-ROUNDS = int(os.environ.get("CGUNICORN_FAULTS_ROUNDS", "0"))
+ROUNDS = int(os.environ.get("CGUNICORN_TEST_FAULT_ROUNDS", "0"))
 
 
 @pytest.mark.parametrize("number", range(max(ROUNDS, 1)))

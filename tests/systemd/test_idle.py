@@ -7,7 +7,7 @@ import pytest
 
 from machine import APP, wait_until
 
-N_CYCLES = int(os.environ.get("CGUNICORN_IDLE_CYCLES", "15"))
+N_CYCLES = int(os.environ.get("CGUNICORN_TEST_IDLE_CYCLES", "15"))
 N_SITES = 50
 INI = "[service]\nidle_exit = 100ms\n[workers]\ncount = 1\n"
 
