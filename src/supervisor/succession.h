@@ -73,3 +73,7 @@ void succession_kill(Succession *s, usec_t now);
 
 /* What `systemctl status` is to show. The result is `to`. */
 const char *succession_describe(const Succession *s, char to[static STATUS_TEXT_MAX]);
+
+/* For trial.c: READY=1, and the end of a start that has failed. */
+void succession_tell_ready(Succession *s, usec_t now);
+void succession_fail(Succession *s, int exit_status, const char *reason, usec_t now);
