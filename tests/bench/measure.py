@@ -13,6 +13,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 UPLOAD = 1000000
 TICKS = os.sysconf("SC_CLK_TCK")
+# What a browser sends through a proxy, beside Host.
+BROWSER = [
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+    "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+    "Accept-Encoding: gzip, deflate, br",
+    "Referer: https://www.example.org/some/where/index.html",
+    "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; csrftoken=abcdefghijklmnop",
+    "X-Forwarded-For: 203.0.113.7",
+    "X-Forwarded-Proto: https",
+    "X-Request-Id: 6f1c9a5e-8f3d-4a53-9d0f-2f6d0b1d7e11",
+]
 BOTH_CORES = sorted(os.sched_getaffinity(0))[:2]
 
 
@@ -34,7 +46,7 @@ WORKLOADS = [
     Workload("hello", "plain", expected=b"x" * 13),
     Workload("close", "plain", close=True, expected=b"x" * 13),
     Workload("big", "plain", path="/big", expected=b"x" * 102400),
-    Workload("upload", "plain", upload=True, expected=b"%d" % UPLOAD),
+    Workload("upload", "plain", path="/upload", upload=True, expected=b"%d" % UPLOAD),
     Workload("flask", "flask_app", expected=b"Hello from Flask"),
     Workload("django", "django_app", expected=b"Hello from Django"),
 ]
@@ -91,10 +103,10 @@ def pin(cores):
 
 class Running:
     """A started server that has answered its first request. seconds_to_answer: from exec to that answer; apps: the
-    directory of the application."""
+    directory of the application; patience: seconds."""
 
-    def __init__(self, server, app, workers, log, apps=HERE / "apps"):
-        self.server, self.port = server, free_port()
+    def __init__(self, server, app, workers, log, apps=HERE / "apps", patience=20):
+        self.server, self.port, self.patience = server, free_port(), patience
         self.cores = BOTH_CORES[:1] if workers == 1 else BOTH_CORES
         command = [str(word) for word in server.command(f"{app}:app", self.port, workers)]
         environment = dict(os.environ, PYTHONPATH=str(apps), PYTHONDONTWRITEBYTECODE="1", **server.environment)
@@ -104,7 +116,7 @@ class Running:
                                         stdout=self.log, stderr=self.log, start_new_session=True,
                                         preexec_fn=pin(self.cores))
         try:
-            self.await_answer(start + 20)
+            self.await_answer(start + patience)
         except BaseException:
             self.stop()
             raise
@@ -120,11 +132,11 @@ class Running:
                 if self.process.poll() is not None:
                     raise Failure(f"ended with status {self.process.returncode}") from error
                 if time.monotonic() > deadline:
-                    raise Failure("does not answer within 20 s") from error
+                    raise Failure("does not answer in time") from error
                 time.sleep(0.001)
 
     def request(self, method="GET", path="/", body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience / 2)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
