@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The interpreter inside a worker: what applications use of Python and of their process works as under python3."""
 import json
+import re
 import subprocess
 import sys
 
@@ -126,3 +127,41 @@ def test_exit_handlers_run_when_the_server_stops(start_server, preload, threads)
     site.signal(15)
     assert site.wait() == 0
     assert f"exit handler of {pid}\n" in site.log()
+
+
+def test_extension_modules(start_server):
+    """Each of the standard library loads, also where the interpreter itself is no library."""
+    site = start_server(
+        """
+import importlib, json, sysconfig
+from pathlib import Path
+
+def app(environ, start_response):
+    files = Path(sysconfig.get_config_var("DESTSHARED")).glob("*.so")
+    modules = [importlib.import_module(file.name.split(".")[0]) for file in files]
+    start_response("200 OK", [])
+    return [json.dumps([module.__name__ for module in modules]).encode()]
+"""
+    )
+    assert {"_ctypes", "_sqlite3", "_ssl"} <= set(json.loads(site.get().body))
+
+
+def test_functions_for_extension_modules(start_server):
+    """What they find is what the interpreter exports: all of it, and nothing that they have themselves."""
+    lines = subprocess.run(
+        ["nm", "-D", "--defined-only", sys.executable], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
+    names = [line.split()[-1] for line in lines if re.search(r" (T|D|B|R) _?Py", line)]
+    site = start_server(
+        """
+import ctypes, json
+
+def app(environ, start_response):
+    names = json.load(environ["wsgi.input"])
+    start_response("200 OK", [])
+    return [json.dumps([name for name in names if not hasattr(ctypes.pythonapi, name)]).encode()]
+"""
+    )
+    body = json.dumps([*names, "llhttp_init"]).encode()
+    missing = json.loads(site.get(method="POST", body=body).body)
+    assert missing == ["llhttp_init"]
