@@ -4,15 +4,12 @@
 #include "worker/accept.h"
 
 #include "base/fd.h"
-#include "ipc/channel.h"
-#include "tap.h"
+#include "rig.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
 #include "worker/requests.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,77 +27,19 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
     return (int)syscall(SYS_accept4, fd, address, size, flags);
 }
 
-typedef struct Rig {
-    Config *config;
-    Scoreboard *scoreboard;
-    TotalsShard total;
-    Loop *loop;
-    int listener;
-    int doorbell;
-    int channel[2];
-    struct sockaddr_in address;
-} Rig;
-
-static void rig_start(Rig *g, const char *setting)
+static void connect_all(const Rig *g, int *clients, size_t n)
 {
-    socklen_t size = sizeof g->address;
-    char *error;
-
-    *g = (Rig){0};
-    n_errors = 0;
-    is_int(config_parse(NULL, 0, "test", (char *[]){(char *)"app.module=x", (char *)setting, NULL},
-                        &g->config, &error),
-           0);
-    is_int(scoreboard_new(1, 1, &g->scoreboard), 0);
-    is_int(channel_new_pair(g->channel), 0);
-    g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    g->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
-    is_int(listen(g->listener, 64), 0);
-    getsockname(g->listener, (struct sockaddr *)&g->address, &size);
-    g->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    is_int(loop_new(&(LoopOptions){.config = g->config,
-                                   .directory = "/tmp",
-                                   .listeners = &g->listener,
-                                   .n_listeners = 1,
-                                   .doorbell = g->doorbell,
-                                   .channel.fd = g->channel[1],
-                                   .seat = &g->scoreboard->seats[0],
-                                   .total = &g->total},
-                    &g->loop, &error),
-           0);
+    for (size_t i = 0; i < n; i++)
+        clients[i] = rig_connect(g);
 }
 
-static void rig_stop(Rig *g, const int *clients, size_t n)
+static void stop(Rig *g, const int *clients, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         close(clients[i]);
-    for (int i = 0; i < 100 && g->loop->n_connections > 0; i++)
-        loop_turn(g->loop, false);
-    is_int(g->loop->n_connections, 0);
-    loop_free(g->loop);
-    close(g->listener);
-    close(g->doorbell);
-    close(g->channel[0]);
-    close(g->channel[1]);
-    scoreboard_free(g->scoreboard);
-    config_free(g->config);
-}
-
-static void rig_connect(const Rig *g, int *clients, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        is_int(connect(clients[i], (const struct sockaddr *)&g->address, sizeof g->address), 0);
-    }
-}
-
-/* Turns until so many connections are there, but not for ever. */
-static size_t turn_until(Loop *l, size_t n_connections)
-{
-    for (int i = 0; i < 100 && l->n_connections != n_connections; i++)
-        loop_turn(l, false);
-    return l->n_connections;
+    is_int(rig_turn_until(g, 0), 0);
+    rig_stop(g);
+    n_errors = 0;
 }
 
 /* As if the clients had been in the worker, and silent, for so long already. */
@@ -117,14 +56,14 @@ static void test_aborted_while_draining(void)
     int clients[3];
     Rig g;
 
-    rig_start(&g, "workers.count=2");
-    rig_connect(&g, clients, 3);
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 3);
     errors[n_errors++] = ECONNABORTED;
     errors[n_errors++] = EPROTO;
     drain_begin(g.loop, true);
     is_int(g.loop->n_connections, 3);
     ok(!g.loop->is_accepting);
-    rig_stop(&g, clients, 3);
+    stop(&g, clients, 3);
 }
 
 /* The next instance serves them. */
@@ -133,12 +72,12 @@ static void test_leaving_the_queue(void)
     int clients[3];
     Rig g;
 
-    rig_start(&g, "workers.count=2");
-    rig_connect(&g, clients, 3);
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 3);
     drain_begin(g.loop, false);
     is_int(g.loop->n_connections, 0);
     ok(!g.loop->is_accepting);
-    rig_stop(&g, clients, 3);
+    stop(&g, clients, 3);
 }
 
 static void test_aborted(void)
@@ -146,11 +85,11 @@ static void test_aborted(void)
     int clients[2];
     Rig g;
 
-    rig_start(&g, "workers.count=2");
-    rig_connect(&g, clients, 2);
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 2);
     errors[n_errors++] = ECONNABORTED;
-    is_int(turn_until(g.loop, 2), 2);
-    rig_stop(&g, clients, 2);
+    is_int(rig_turn_until(&g, 2), 2);
+    stop(&g, clients, 2);
 }
 
 /* Those that came in a pause, and have asked for nothing, are taken together. */
@@ -159,8 +98,8 @@ static void test_pause(void)
     int clients[4];
     Rig g;
 
-    rig_start(&g, "workers.count=2");
-    rig_connect(&g, clients, 4);
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 4);
     loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 1);
     g.loop->n_checked_out = g.loop->n_slots;
@@ -170,7 +109,7 @@ static void test_pause(void)
     is_int(accept_update(g.loop), 0);
     loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 4);
-    rig_stop(&g, clients, 4);
+    stop(&g, clients, 4);
 }
 
 /* Without descriptors it pauses; where there are idle clients, it has some again. */
@@ -179,10 +118,10 @@ static void test_exhaustion(void)
     int clients[3];
     Rig g;
 
-    rig_start(&g, "workers.count=1");
-    rig_connect(&g, clients, 2);
-    is_int(turn_until(g.loop, 2), 2);
-    rig_connect(&g, clients + 2, 1);
+    rig_start(&g, "workers.count=1", NULL);
+    connect_all(&g, clients, 2);
+    is_int(rig_turn_until(&g, 2), 2);
+    connect_all(&g, clients + 2, 1);
     errors[n_errors++] = EMFILE;
     loop_turn(g.loop, false);
     is_int(accept_update(g.loop), 0);
@@ -194,8 +133,8 @@ static void test_exhaustion(void)
     loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 1);
     is_int(g.loop->n_displaced, 1);
-    is_int(turn_until(g.loop, 2), 2);
-    rig_stop(&g, clients, 3);
+    is_int(rig_turn_until(&g, 2), 2);
+    stop(&g, clients, 3);
 }
 
 /* A connection that came together with a request waits for what becomes of that, and is a sibling's when it takes long. */
@@ -205,11 +144,11 @@ static void test_leave(void)
     uint64_t n;
     Rig g;
 
-    rig_start(&g, "workers.count=2");
-    rig_connect(&g, clients, 1);
-    is_int(turn_until(g.loop, 1), 1);
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 1);
+    is_int(rig_turn_until(&g, 1), 1);
     is_int(send(clients[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, 0), 27);
-    rig_connect(&g, clients + 1, 1);
+    connect_all(&g, clients + 1, 1);
     for (int i = 0; i < 100 && g.loop->ready.n == 0; i++)
         loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 1);
@@ -226,7 +165,7 @@ static void test_leave(void)
     loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 2);
     connection_close(g.loop, connection_queue_pop(&g.loop->ready));
-    rig_stop(&g, clients, 2);
+    stop(&g, clients, 2);
 }
 
 static void test_full(void)
@@ -234,9 +173,9 @@ static void test_full(void)
     int clients[3];
     Rig g;
 
-    rig_start(&g, "limits.connections=2");
-    rig_connect(&g, clients, 3);
-    is_int(turn_until(g.loop, 3), 2);
+    rig_start(&g, "limits.connections=2", NULL);
+    connect_all(&g, clients, 3);
+    is_int(rig_turn_until(&g, 3), 2);
     ok(g.loop->is_full && !g.loop->is_accepting, "the third waits for its second");
     age(g.loop, USEC_PER_SEC);
     loop_turn(g.loop, false);
@@ -244,7 +183,7 @@ static void test_full(void)
     is_int(g.loop->n_connections, 2);
     ok(recv(clients[0], &(char){0}, 1, MSG_DONTWAIT) == 0, "the oldest is closed");
     is_int(recv(clients[1], &(char){0}, 1, MSG_DONTWAIT), -1);
-    rig_stop(&g, clients, 3);
+    stop(&g, clients, 3);
 }
 
 int main(void)

@@ -4,11 +4,10 @@
 #include "worker/crew.h"
 
 #include "ipc/channel.h"
-#include "tap.h"
+#include "rig.h"
 #include "wsgi/call.h"
 #include "wsgi/interpreter.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -111,88 +110,54 @@ int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *sou
 
 /* --- a worker --- */
 
-typedef struct Rig {
-    Config *config;
-    Scoreboard *scoreboard;
-    TotalsShard total;
-    Loop *loop;
-    int listener;
-    int channel[2];
-    struct sockaddr_in address;
+typedef struct Worker {
+    Rig rig;
     pthread_t thread;
-    unsigned n_threads;
     int result;
-} Rig;
+} Worker;
 
-static void *rig_main(void *arg)
+static void *worker_main(void *arg)
 {
-    Rig *g = arg;
+    Worker *w = arg;
 
     interpreter_acquire(interpreter_main_thread());
-    g->result = crew_run(&(CrewOptions){
-        .loop = g->loop, .n_threads = g->n_threads, .slots = scoreboard_slot(g->scoreboard, 0, 0)});
+    w->result = crew_run(&(CrewOptions){.loop = w->rig.loop,
+                                        .n_threads = w->rig.config->workers_threads,
+                                        .slots = scoreboard_slot(w->rig.scoreboard, 0, 0)});
     interpreter_release(interpreter_main_thread());
     return NULL;
 }
 
-static void rig_start(Rig *g, unsigned n_threads)
+static void worker_start(Worker *w, unsigned n_threads)
 {
     char threads[32];
-    char *error;
-    socklen_t size = sizeof g->address;
 
     snprintf(threads, sizeof threads, "workers.threads=%u", n_threads);
-    *g = (Rig){.n_threads = n_threads, .result = -1};
-    is_int(config_parse(NULL, 0, "test",
-                        (char *[]){(char *)"app.module=x", (char *)"workers.count=1", threads, NULL},
-                        &g->config, &error),
-           0);
-    is_int(scoreboard_new(1, n_threads, &g->scoreboard), 0);
-    is_int(channel_new_pair(g->channel), 0);
-    g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    g->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
-    is_int(listen(g->listener, 64), 0);
-    getsockname(g->listener, (struct sockaddr *)&g->address, &size);
-    is_int(loop_new(&(LoopOptions){.config = g->config,
-                                   .directory = "/tmp",
-                                   .listeners = &g->listener,
-                                   .n_listeners = 1,
-                                   .doorbell = -EBADF,
-                                   .channel = {.fd = g->channel[1]},
-                                   .seat = &g->scoreboard->seats[0],
-                                   .total = &g->total},
-                    &g->loop, &error),
-           0);
+    rig_start(&w->rig, "workers.count=1", threads, NULL);
+    w->result = -1;
     sem_init(&entered, 0, 0);
     sem_init(&released, 0, 0);
     most_inside = 0;
-    pthread_create(&g->thread, NULL, rig_main, g);
+    pthread_create(&w->thread, NULL, worker_main, w);
 }
 
-static void rig_stop(Rig *g)
+static void worker_stop(Worker *w)
 {
     static const Message drain = {.type = MESSAGE_DRAIN};
 
-    is_int(channel_send(g->channel[0], &drain), 0);
-    pthread_join(g->thread, NULL);
-    is_int(g->result, 0);
-    loop_free(g->loop);
-    scoreboard_free(g->scoreboard);
-    config_free(g->config);
-    close(g->listener);
-    close(g->channel[0]);
-    close(g->channel[1]);
+    is_int(channel_send(w->rig.channel[0], &drain), 0);
+    pthread_join(w->thread, NULL);
+    is_int(w->result, 0);
+    rig_stop(&w->rig);
 }
 
-static int ask(const Rig *g, const char *request)
+static int ask(const Worker *w, const char *request)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval patience = {.tv_sec = 30};
+    int fd = rig_connect(&w->rig);
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (connect(fd, (const struct sockaddr *)&g->address, sizeof g->address) < 0 ||
-        write(fd, request, strlen(request)) != (ssize_t)strlen(request))
+    if (write(fd, request, strlen(request)) != (ssize_t)strlen(request))
         ok(false, "the request goes out");
     return fd;
 }
@@ -217,17 +182,17 @@ static bool hears(int fd, const char *text)
 
 static void test_one_thread(void)
 {
-    Rig g;
+    Worker w;
     int a, b, c;
 
-    rig_start(&g, 1);
-    a = ask(&g, GET("/"));
+    worker_start(&w, 1);
+    a = ask(&w, GET("/"));
     ok(hears(a, "\r\n\r\nok"), "a fast request");
     write(a, GET("/block"), strlen(GET("/block")));
     sem_wait(&entered);
-    b = ask(&g, OPTIONS);
+    b = ask(&w, OPTIONS);
     ok(hears(b, "200 OK"), "the loop goes on while the application is busy");
-    c = ask(&g, GET("/block"));
+    c = ask(&w, GET("/block"));
     write(b, OPTIONS, strlen(OPTIONS));
     ok(hears(b, "200 OK"), "also when others wait for the application");
     is_int(most_inside, 1);
@@ -237,22 +202,22 @@ static void test_one_thread(void)
     sem_post(&released);
     ok(hears(c, "\r\n\r\nok"), "the one that waited gets its turn");
     is_int(most_inside, 1);
-    while (atomic_load(&scoreboard_slot(g.scoreboard, 0, 0)->started_usec) != 0)
+    while (atomic_load(&scoreboard_slot(w.rig.scoreboard, 0, 0)->started_usec) != 0)
         sched_yield(); /* the response may be sent a moment before */
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 static void test_several_threads(void)
 {
     enum { N = 4 };
     int fd[N + 2], other;
-    Rig g;
+    Worker w;
 
-    rig_start(&g, N);
-    other = ask(&g, OPTIONS);
+    worker_start(&w, N);
+    other = ask(&w, OPTIONS);
     ok(hears(other, "200 OK"));
     for (int i = 0; i < N + 2; i++)
-        fd[i] = ask(&g, GET("/block"));
+        fd[i] = ask(&w, GET("/block"));
     for (int i = 0; i < N; i++)
         sem_wait(&entered);
     is_int(most_inside, N);
@@ -263,80 +228,80 @@ static void test_several_threads(void)
     for (int i = 0; i < N + 2; i++)
         ok(hears(fd[i], "\r\n\r\nok"), "request %d of %d", i, N + 2);
     is_int(most_inside, N);
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 static void test_streaming(void)
 {
-    Rig g;
+    Worker w;
     int a;
 
-    rig_start(&g, 1);
-    a = ask(&g, GET("/stream"));
+    worker_start(&w, 1);
+    a = ask(&w, GET("/stream"));
     ok(hears(a, "first"), "a block is on its way before the next is computed");
     sem_wait(&entered);
     sem_post(&released);
     ok(hears(a, "0\r\n\r\n"));
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 static void test_work_after_the_response(void)
 {
-    Rig g;
+    Worker w;
     int a;
 
-    rig_start(&g, 1);
-    a = ask(&g, GET("/late"));
+    worker_start(&w, 1);
+    a = ask(&w, GET("/late"));
     ok(hears(a, "\r\n\r\nok"), "a complete response does not wait for what the application does after it");
     sem_wait(&entered);
     sem_post(&released);
     write(a, OPTIONS, strlen(OPTIONS));
     ok(hears(a, "200 OK"), "and the connection goes on");
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 static void test_drain_finishes_requests(void)
 {
-    Rig g;
+    Worker w;
     int a;
 
-    rig_start(&g, 1);
-    a = ask(&g, GET("/block"));
+    worker_start(&w, 1);
+    a = ask(&w, GET("/block"));
     sem_wait(&entered);
-    is_int(channel_send(g.channel[0], &(Message){.type = MESSAGE_DRAIN}), 0);
-    while (!g.loop->is_draining)
+    is_int(channel_send(w.rig.channel[0], &(Message){.type = MESSAGE_DRAIN}), 0);
+    while (!w.rig.loop->is_draining)
         sched_yield();
     sem_post(&released);
     ok(hears(a, "Connection: close"), "a request under way is answered, and says close");
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 static void test_trim(void)
 {
-    Rig g;
+    Worker w;
     int a;
 
-    rig_start(&g, 1);
-    is_int(channel_send(g.channel[0], &(Message){.type = MESSAGE_TRIM}), 0);
+    worker_start(&w, 1);
+    is_int(channel_send(w.rig.channel[0], &(Message){.type = MESSAGE_TRIM}), 0);
     sem_wait(&entered);
-    a = ask(&g, GET("/"));
+    a = ask(&w, GET("/"));
     ok(hears(a, "ok"), "a worker that has given back memory serves on");
     close(a);
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 /* Nobody can tell how long that waits for the GIL. */
 static void test_trim_beside_a_request(void)
 {
     bool is_heard = true;
-    Rig g;
+    Worker w;
     int a, b;
 
-    rig_start(&g, 2);
-    a = ask(&g, GET("/hold"));
+    worker_start(&w, 2);
+    a = ask(&w, GET("/hold"));
     sem_wait(&entered);
-    is_int(channel_send(g.channel[0], &(Message){.type = MESSAGE_TRIM}), 0);
-    b = ask(&g, OPTIONS);
+    is_int(channel_send(w.rig.channel[0], &(Message){.type = MESSAGE_TRIM}), 0);
+    b = ask(&w, OPTIONS);
     for (int i = 0; i < 1000 && is_heard; i++)
         is_heard = hears(b, "200 OK") && write(b, OPTIONS, strlen(OPTIONS)) > 0;
     ok(is_heard, "the loop goes on while memory is to be given back, but an application has the GIL");
@@ -344,16 +309,16 @@ static void test_trim_beside_a_request(void)
     ok(hears(a, "\r\n\r\nok"));
     sem_wait(&entered);
     close(b);
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 /* Many clients at once, slow and fast ones mixed: each answer arrives. */
 static void *client_main(void *arg)
 {
-    const Rig *g = arg;
+    const Worker *w = arg;
 
     for (int i = 0; i < 200; i++) {
-        int fd = ask(g, i % 3 ? GET("/") GET("/") : OPTIONS GET("/stream"));
+        int fd = ask(w, i % 3 ? GET("/") GET("/") : OPTIONS GET("/stream"));
         bool good = hears(fd, i % 3 ? "\r\n\r\nokHTTP/1.1" : "0\r\n\r\n");
         close(fd);
         if (!good)
@@ -366,21 +331,21 @@ static void test_crowd(void)
 {
     enum { N = 8 };
     pthread_t client[N];
-    Rig g;
+    Worker w;
     void *bad = NULL;
 
-    rig_start(&g, 3);
+    worker_start(&w, 3);
     for (int i = 0; i < 200 * N; i++)
         sem_post(&released);
     for (int i = 0; i < N; i++)
-        pthread_create(&client[i], NULL, client_main, &g);
+        pthread_create(&client[i], NULL, client_main, &w);
     for (int i = 0; i < N; i++) {
         void *result;
         pthread_join(client[i], &result);
         bad = result ? result : bad;
     }
     ok(!bad, "every client got every answer");
-    rig_stop(&g);
+    worker_stop(&w);
 }
 
 int main(void)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of the loop share: one on real sockets, as a worker has it, in a process without its siblings. What
+ * fails here is a fault of the test's surroundings and ends the program. */
+#pragma once
+
+#include "tap.h"
+#include "worker/loop.h"
+
+#include <netinet/in.h>
+
+typedef struct Rig {
+    Config *config;
+    Scoreboard *scoreboard; /* of one seat */
+    TotalsShard total;
+    Loop *loop;
+    int listener;
+    int doorbell;
+    int channel[2]; /* the supervisor's end, the loop's */
+    struct sockaddr_in address;
+} Rig;
+
+/* With these settings, "section.key=value", up to NULL. */
+__attribute__((__sentinel__)) void rig_start(Rig *g, ...);
+
+/* A connection of a client. */
+int rig_connect(const Rig *g);
+
+/* Turns until so many connections are there, but not for ever. How many there are. */
+size_t rig_turn_until(const Rig *g, size_t n_connections);
+
+void rig_stop(Rig *g);
