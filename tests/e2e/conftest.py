@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the end-to-end tests."""
+import contextlib
+
 import pytest
 
-from harness import PROGRAM, Pool, Server
+from harness import PROGRAM, Pool, running
 
 
 def pytest_configure(config):
@@ -27,23 +29,5 @@ def server(pool):
 @pytest.fixture
 def start_server():
     """start_server(app, config, …): a server of the test's own (see harness.Server), stopped at its end."""
-    servers = []
-
-    def start(app, config=None, **options):
-        server = Server(app, config, **options)
-        try:
-            server.start()
-        except BaseException:
-            server.destroy()
-            raise
-        servers.append(server)
-        return server
-
-    yield start
-    errors = []
-    for server in servers:
-        try:
-            server.stop()
-        except AssertionError as error:
-            errors.append(error)
-    assert not errors, "\n".join(map(str, errors))
+    with contextlib.ExitStack() as servers:
+        yield lambda *arguments, **options: servers.enter_context(running(*arguments, **options))

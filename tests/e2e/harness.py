@@ -3,6 +3,7 @@
 
 The listening sockets are bound here and passed as systemd would (LISTEN_FDS), so that no port is guessed and
 connecting never races with the start; readiness comes through a NOTIFY_SOCKET."""
+import contextlib
 import os
 import re
 import shutil
@@ -113,12 +114,12 @@ class NotifySocket:
 
 
 class Server:
-    """One `cgunicorn serve`.
+    """One `cgunicorn serve`; the end of a `with` block removes what is left of it.
 
     app: "module:callable" of tests/apps, or the source of a module with an `app`; config: section_key=value, as
     options.def has them; environment: more variables of the process; nofile: RLIMIT_NOFILE; unix: listen on a
     Unix socket instead of TCP; listeners: own listening sockets instead; ini: text of the file for -c; arguments:
-    more of the command line; wrapper: a command that the program is started through (it must exec); output: a
+    more of the command line; files: {name: text} in its directory; wrapper: a command that the program is started through (it must exec); output: a
     descriptor for stdout and stderr, which log() then does not see.
     """
 
@@ -133,6 +134,7 @@ class Server:
         listeners=None,
         ini=None,
         arguments=(),
+        files=None,
         wrapper=(),
         output=None,
     ):
@@ -156,6 +158,9 @@ class Server:
         if ini is not None:
             (self.directory / "site.ini").write_text(ini)
             self.arguments += ["-c", str(self.directory / "site.ini")]
+        for name, text in (files or {}).items():
+            (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.directory / name).write_text(text)
         self.wrapper = list(wrapper)
         self.output = output
         self.listeners = listeners if listeners is not None else [self._listener(unix)]
@@ -171,6 +176,12 @@ class Server:
         return listener
 
     # --- life ---
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.destroy()
 
     def command(self):
         activate = [sys.executable, "-I", "-S", str(HERE / "activate.py")]
@@ -198,8 +209,13 @@ class Server:
         return self
 
     def start(self):
-        self.launch()
-        self.wait_for_notification("READY=1")
+        """Until it is ready; nothing is left of one that does not start."""
+        try:
+            self.launch()
+            self.wait_for_notification("READY=1")
+        except BaseException:
+            self.destroy()
+            raise
         return self
 
     def wait_for_notification(self, line):
@@ -314,6 +330,16 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
 
+@contextlib.contextmanager
+def running(*arguments, **options):
+    """A Server that is started, and stopped at the end of the `with` block."""
+    server = Server(*arguments, **options).start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 class Pool:
     """Servers by what they were started with; equal ones are shared."""
 
@@ -324,12 +350,7 @@ class Pool:
         key = (app, unix, tuple(sorted((environment or {}).items())), tuple(sorted(config.items())))
         server = self.servers.get(key)
         if server is None:
-            server = Server(app, config, environment=environment, unix=unix)
-            try:
-                server.start()
-            except BaseException:
-                server.destroy()
-                raise
+            server = Server(app, config, environment=environment, unix=unix).start()
             self.servers[key] = server
             server.first_pids = set(server.pids())
         return server

@@ -3,15 +3,14 @@
 import asyncio
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
-from harness import APPS, DEADLINE, Server
+from harness import APPS, DEADLINE, running
 
 sys.path.insert(0, str(APPS.parent / "http"))
 # pylint: disable=wrong-import-position
-from player import cut_at, judge, octet_by_octet, play, read_tables, whole
+from player import cut_at, judge, octet_by_octet, play, read_tables
 
 CASES = read_tables()
 SETTINGS = {"line": "request_line", "field": "field_size", "fields": "fields", "head": "head", "body": "body"}
@@ -63,14 +62,9 @@ def problems():
         groups[tuple(sorted(case.limits.items()))].append(case)
     for limits, cases in groups.items():
         config = {"limits_body": 0, **{f"limits_{SETTINGS[name]}": value for name, value in limits}}
-        server = Server("conformance:app", config)
-        try:
-            server.start()
+        with running("conformance:app", config) as server:
             found.update(asyncio.run(play_all(server.port, cases)))
             server.check_alive()
-            server.stop()
-        finally:
-            server.destroy()
     return found
 
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness import BUILD, SANITIZED, Server, poll
+from harness import BUILD, SANITIZED, poll, running
 from supervision import APP, ignore_faults, in_background, notified, processes, reload, text, workers, write_app, zygotes
 
 RELOADS = int(os.environ.get("CGUNICORN_TEST_RELOADS", "6"))
@@ -57,8 +57,7 @@ def test_new_virtualenv(tmp_path):
     def ini(name):
         return f"[app]\nvirtualenv = {tmp_path / name}\n"
 
-    server = Server(OF_A_PACKAGE, ini=ini("one")).start()
-    try:
+    with running(OF_A_PACKAGE, ini=ini("one")) as server:
         assert text(server) == "one"
         (server.directory / "site.ini").write_text(ini("two"))
         reload(server)
@@ -69,8 +68,6 @@ def test_new_virtualenv(tmp_path):
         os.kill(worker, 9)
         poll(lambda: workers(server) - {worker}, "the next worker")
         assert text(server) == "two"
-    finally:
-        server.stop()
 
 
 def test_new_worker_program(start_server, tmp_path):

@@ -102,18 +102,13 @@ def test_nothing_is_watched_without_the_key(start_server):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_module_that_is_imported_at_a_request(threads):
-    server = Server(APP, {**RELOAD, "workers_threads": threads})
-    write(server, "parts/views.py", 'VERSION = "one"')
-    try:
-        server.start()
-        assert text(server, "/lazy") == "one"
-        write(server, "parts/views.py", 'VERSION = "two"')
-        serves(server, 2)
-        assert text(server, "/lazy") == "two"
-        assert "parts/views.py has changed" in server.log()
-    finally:
-        server.stop()
+def test_module_that_is_imported_at_a_request(start_server, threads):
+    server = start_server(APP, {**RELOAD, "workers_threads": threads}, files={"parts/views.py": 'VERSION = "one"'})
+    assert text(server, "/lazy") == "one"
+    write(server, "parts/views.py", 'VERSION = "two"')
+    serves(server, 2)
+    assert text(server, "/lazy") == "two"
+    assert "parts/views.py has changed" in server.log()
 
 
 def test_module_elsewhere(start_server, tmp_path):
@@ -142,19 +137,13 @@ def test_module_in_a_virtualenv(start_server, tmp_path):
     assert text(server) == "two"
 
 
-def test_many_modules():
+def test_many_modules(start_server):
     source = "import importlib\nfor i in range(300):\n    importlib.import_module(f'many.package_{i}.module')\n" + APP
-    server = Server(source, RELOAD)
-    for i in range(300):
-        write(server, f"many/package_{i}/module.py", "")
-    try:
-        server.start()
-        write(server, "many/package_0/module.py", "#")
-        serves(server, 2)
-        write(server, "many/package_299/module.py", "#")
-        serves(server, 3)
-    finally:
-        server.stop()
+    server = start_server(source, RELOAD, files={f"many/package_{i}/module.py": "" for i in range(300)})
+    write(server, "many/package_0/module.py", "#")
+    serves(server, 2)
+    write(server, "many/package_299/module.py", "#")
+    serves(server, 3)
 
 
 def test_burst_is_one_reload(start_server):
@@ -176,15 +165,13 @@ def test_what_editors_leave_is_no_change(start_server):
 def test_change_while_the_code_is_loaded():
     """Nobody watched yet when the module was read."""
     source = 'import os, time\nopen("importing", "w").close()\nwhile os.path.exists("importing"): time.sleep(0.01)\n'
-    server = Server(source + APP, RELOAD)
-    try:
+    with Server(source + APP, RELOAD) as server:
         server.launch()
         wait_for_file(server, "importing")
         write_app(server, TWO)
         os.unlink(server.directory / "importing")
         serves(server, 2)
         assert text(server) == "two"
-    finally:
         server.stop()
 
 
@@ -198,53 +185,38 @@ def test_module_of_a_package_that_comes_later(start_server):
     assert text(server) == "one"
 
 
-def test_deleted_and_restored_package():
-    server = Server("import parts.views\n" + APP, RELOAD)
-    write(server, "parts/views.py", 'VERSION = "one"')
-    try:
-        server.start()
-        shutil.rmtree(server.directory / "parts")
-        serves(server, 2)
-        assert "ModuleNotFoundError" in page(server)
-        write(server, "parts/views.py", 'VERSION = "two"')
-        poll(lambda: server.get("/lazy").status == 200, "the restored package")
-        assert text(server, "/lazy") == "two"
-        write(server, "parts/views.py", 'VERSION = "three"')
-        poll(lambda: text(server, "/lazy") == "three", "the new code")
-        os.rename(server.directory / "parts", server.directory / "parts_old")
-        poll(lambda: server.get("/").status == 500, "the package to be missed")
-        write(server, "parts/views.py", 'VERSION = "four"')
-        poll(lambda: server.get("/").status == 200 and text(server, "/lazy") == "four", "the package anew")
-    finally:
-        server.stop()
+def test_deleted_and_restored_package(start_server):
+    server = start_server("import parts.views\n" + APP, RELOAD, files={"parts/views.py": 'VERSION = "one"'})
+    shutil.rmtree(server.directory / "parts")
+    serves(server, 2)
+    assert "ModuleNotFoundError" in page(server)
+    write(server, "parts/views.py", 'VERSION = "two"')
+    poll(lambda: server.get("/lazy").status == 200, "the restored package")
+    assert text(server, "/lazy") == "two"
+    write(server, "parts/views.py", 'VERSION = "three"')
+    poll(lambda: text(server, "/lazy") == "three", "the new code")
+    os.rename(server.directory / "parts", server.directory / "parts_old")
+    poll(lambda: server.get("/").status == 500, "the package to be missed")
+    write(server, "parts/views.py", 'VERSION = "four"')
+    poll(lambda: server.get("/").status == 200 and text(server, "/lazy") == "four", "the package anew")
 
 
 # --- develop.watch ---
 
 
 @pytest.mark.parametrize("patterns", ["templates", "templates/**/*.html", "templates/*/page.*", "templates/deep/page.html"])
-def test_patterns(patterns):
-    server = Server(APP, {**RELOAD, "develop_watch": patterns})
-    write(server, "templates/deep/page.html", "one")
-    try:
-        server.start()
-        assert text(server, "/template") == "one"
-        write_aside(server, "templates/deep/page.html", "two")
-        serves(server, 2)
-        assert "templates/deep/page.html has changed" in server.log()
-    finally:
-        server.stop()
+def test_patterns(start_server, patterns):
+    server = start_server(APP, {**RELOAD, "develop_watch": patterns}, files={"templates/deep/page.html": "one"})
+    assert text(server, "/template") == "one"
+    write_aside(server, "templates/deep/page.html", "two")
+    serves(server, 2)
+    assert "templates/deep/page.html has changed" in server.log()
 
 
-def test_pattern_in_a_new_directory():
-    server = Server(APP, {**RELOAD, "develop_watch": "templates/**/*.html"})
-    write(server, "templates/page.html", "")
-    try:
-        server.start()
-        write(server, "templates/new/deep/page.html", "")
-        serves(server, 2)
-    finally:
-        server.stop()
+def test_pattern_in_a_new_directory(start_server):
+    server = start_server(APP, {**RELOAD, "develop_watch": "templates/**/*.html"}, files={"templates/page.html": ""})
+    write(server, "templates/new/deep/page.html", "")
+    serves(server, 2)
 
 
 def test_watched_directory_is_missing(start_server):
@@ -282,55 +254,39 @@ def test_start_with_broken_code(start_server):
 
 
 @pytest.mark.parametrize("failure", ["import coming", "1 / 0", "raise SystemExit(3)", "import parts"])
-def test_what_else_does_not_load(failure):
-    server = Server(f"{failure}\n{APP}", RELOAD)
-    write(server, "parts/__init__.py", "wrong(:")
-    try:
-        server.start()
-        assert failure in page(server)
-        write(server, "coming.py", "")
-        write(server, "parts/__init__.py", "")
-        write_app(server, APP.replace("VERSION", f"{failure if 'import' in failure else ''}\nVERSION", 1))
-        poll(lambda: server.get("/").status == 200, "the application")
-    finally:
-        server.stop()
+def test_what_else_does_not_load(start_server, failure):
+    server = start_server(f"{failure}\n{APP}", RELOAD, files={"parts/__init__.py": "wrong(:"})
+    assert failure in page(server)
+    write(server, "coming.py", "")
+    write(server, "parts/__init__.py", "")
+    write_app(server, APP.replace("VERSION", f"{failure if 'import' in failure else ''}\nVERSION", 1))
+    poll(lambda: server.get("/").status == 200, "the application")
 
 
-def test_package_that_fails_and_is_mended_there():
+def test_package_that_fails_and_is_mended_there(start_server):
     """The package is not among the imported modules: the traceback names its directory."""
-    server = Server("import parts\n" + APP, RELOAD)
-    write(server, "parts/__init__.py", "wrong(:")
-    try:
-        server.start()
-        assert "parts/__init__.py" in page(server)
-        write(server, "parts/__init__.py", "")
-        serves(server, 2)
-        assert text(server) == "one"
-    finally:
-        server.stop()
+    server = start_server("import parts\n" + APP, RELOAD, files={"parts/__init__.py": "wrong(:"})
+    assert "parts/__init__.py" in page(server)
+    write(server, "parts/__init__.py", "")
+    serves(server, 2)
+    assert text(server) == "one"
 
 
-def test_hooks_that_do_not_load():
-    server = Server(APP, {**RELOAD, "app_hooks": "hooks"})
-    write(server, "hooks.py", "wrong(:")
-    try:
-        server.start()
-        assert "SyntaxError" in page(server)
-        write(server, "hooks.py", "def worker_start(worker): raise ValueError('not yet right')")
-        serves(server, 2)
-        assert "ValueError: not yet right" in page(server)
-        write(server, "hooks.py", "def worker_start(worker): pass")
-        serves(server, 3)
-        assert text(server) == "one"
-    finally:
-        server.stop()
+def test_hooks_that_do_not_load(start_server):
+    server = start_server(APP, {**RELOAD, "app_hooks": "hooks"}, files={"hooks.py": "wrong(:"})
+    assert "SyntaxError" in page(server)
+    write(server, "hooks.py", "def worker_start(worker): raise ValueError('not yet right')")
+    serves(server, 2)
+    assert "ValueError: not yet right" in page(server)
+    write(server, "hooks.py", "def worker_start(worker): pass")
+    serves(server, 3)
+    assert text(server) == "one"
 
 
 def test_check_refuses_broken_code():
     """Though the site would be served."""
     ini = "[app]\nmodule = source_app:app\nchdir = {}\n[develop]\nreload = yes\n"
-    server = Server(WRONG)
-    try:
+    with Server(WRONG) as server:
         (server.directory / "site.ini").write_text(ini.format(server.directory))
         command = [PROGRAM, "check", server.directory / "site.ini"]
         for source, status in ((WRONG, 70), (APP, 0)):
@@ -338,14 +294,11 @@ def test_check_refuses_broken_code():
             run = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=DEADLINE)
             assert run.returncode == status
             assert "develop.reload is for development only" in run.stderr
-    finally:
-        server.destroy()
 
 
 def test_warning_where_the_site_is_a_service(start_server):
     """In the foreground it is what one wants."""
-    sites = Server(APP)
-    try:
+    with Server(APP) as sites:
         (sites.directory / "shop.ini").write_text("[develop]\nreload = yes\n")
         for arguments, n_warnings in (([], 0), (["shop"], 1)):
             server = start_server(
@@ -355,16 +308,11 @@ def test_warning_where_the_site_is_a_service(start_server):
                 environment={"CGUNICORN_SITES_DIRECTORY": str(sites.directory)},
             )
             assert server.log().count("develop.reload is for development only") == n_warnings
-    finally:
-        sites.destroy()
 
 
 def test_broken_code_ends_the_start_without_the_key():
-    server = Server(WRONG)
-    try:
+    with Server(WRONG) as server:
         assert server.launch().wait() == 70
-    finally:
-        server.destroy()
 
 
 # --- requests meanwhile ---

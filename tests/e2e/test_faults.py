@@ -14,7 +14,7 @@ import pytest
 
 from client import request
 from faults import Faults
-from harness import BUILD, DEADLINE, PROGRAM, SANITIZED, Server, poll
+from harness import DEADLINE, PROGRAM, SANITIZED, Server, poll
 from supervision import (
     APP,
     BROKEN,
@@ -204,8 +204,7 @@ def test_storm_of_reloads(start_server):
 
 
 def test_reload_while_starting():
-    server = Server(SLOW)
-    try:
+    with Server(SLOW) as server:
         server.launch()
         wait_for_file(server, "importing")
         for _ in range(3):
@@ -221,7 +220,6 @@ def test_reload_while_starting():
             "RELOADING=1",
             "READY=1",
         ]
-    finally:
         server.stop()
 
 
@@ -339,11 +337,10 @@ def test_no_process_may_be_made():
     wrapper = ["prlimit", "--nproc=32", *other]
     if subprocess.run([*wrapper, str(PROGRAM), "--version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("may not become another user, who has no other processes")
-    server = Server(GREEDY, {"timeouts_request": "0"}, wrapper=wrapper)
-    for path in (server.directory, server.directory / "log"):
-        path.touch()
-        os.chown(path, 54321, -1)
-    try:
+    with Server(GREEDY, {"timeouts_request": "0"}, wrapper=wrapper) as server:
+        for path in (server.directory, server.directory / "log"):
+            path.touch()
+            os.chown(path, 54321, -1)
         server.launch()
         poll(server.notify.path.exists)
         server.notify.path.chmod(0o777)
@@ -360,8 +357,6 @@ def test_no_process_may_be_made():
         subprocess.run([*other, "prlimit", f"--pid={zygote}", "--nproc=32:32"], check=True)
         assert text(server) == "one"
         server.check_faults()
-    finally:
-        server.destroy()
 
 
 def test_system_exit_is_never_the_servers(start_server):
@@ -408,8 +403,7 @@ def read_notifications(manager, last):
 
 def test_notifications_that_nobody_reads(stuck_manager):
     """Workers are replaced, reloads go on; what systemd must know is told, in its order, when it reads again."""
-    server = Server(APP, wrapper=notify_variables(stuck_manager))
-    try:
+    with Server(APP, wrapper=notify_variables(stuck_manager)) as server:
         server.launch()
         server.wait_for_log("Ready: 1 workers")
         (victim,) = workers(server)
@@ -425,22 +419,18 @@ def test_notifications_that_nobody_reads(stuck_manager):
         states = [line for line in lines if line in ("READY=1", "RELOADING=1")]
         assert states == ["READY=1", "RELOADING=1", "READY=1"]
         read_notifications(stuck_manager, "WATCHDOG=1")
-    finally:
         server.stop()
 
 
 def test_last_words_to_a_manager_that_is_stuck(stuck_manager):
     """They wait for room, and until they were read."""
-    server = Server(BROKEN, wrapper=notify_variables(stuck_manager))
-    try:
+    with Server(BROKEN, wrapper=notify_variables(stuck_manager)) as server:
         server.launch()
         server.wait_for_log("cannot load the application")
         assert server.process.poll() is None
         lines = read_notifications(stuck_manager, "BARRIER=1")
         assert "STATUS=ValueError: broken source" in lines
         assert server.process.wait(DEADLINE) == 70
-    finally:
-        server.destroy()
 
 
 # --- faults that the kernel makes, see faults.c ---

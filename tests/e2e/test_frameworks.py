@@ -22,7 +22,7 @@ import pytest
 
 from client import request
 from framework_table import FRAMEWORKS, TABLE
-from harness import APPS, DEADLINE, Server
+from harness import APPS, DEADLINE, Server, running
 
 VIRTUALENV = os.environ.get("CGUNICORN_TEST_VIRTUALENV")
 
@@ -86,12 +86,7 @@ def start_django():
 
 
 def start_flask():
-    server = Server("flasksite:app", {"workers_count": 2, "workers_threads": 2, "limits_body_memory": "64K"})
-    try:
-        return server.start()
-    except BaseException:
-        server.destroy()
-        raise
+    return Server("flasksite:app", {"workers_count": 2, "workers_threads": 2, "limits_body_memory": "64K"}).start()
 
 
 @pytest.fixture(scope="module", params=["django", "flask"])
@@ -265,14 +260,8 @@ def framework(request, kind):
     }
     if VIRTUALENV:
         config["app_virtualenv"] = VIRTUALENV
-    server = Server(f"frameworks.with_{request.param}:{kind}", config)
-    try:
-        server.start()
-    except BaseException:
-        server.destroy()
-        raise
-    yield server
-    server.stop()
+    with running(f"frameworks.with_{request.param}:{kind}", config) as server:
+        yield server
 
 
 @pytest.mark.parametrize("exchange", TABLE, ids=lambda exchange: exchange.name)

@@ -81,8 +81,7 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [b"prepared"]
 """
-    server = Server(slow, {"app_hooks": "source_app"})
-    try:
+    with Server(slow, {"app_hooks": "source_app"}) as server:
         server.launch()
         wait_for_file(server, "preparing")
         notified(server, "^STATUS=Loading the application$")
@@ -91,8 +90,6 @@ def app(environ, start_response):
         server.wait_for_notification("READY=1")
         assert server.get("/").body == b"prepared"
         server.stop()
-    finally:
-        server.destroy()
 
 
 @preload
@@ -219,8 +216,7 @@ def test_threads(hooked, preload):
 @pytest.mark.parametrize("hook", ["worker_start", "worker_ready"])
 def test_failure_refuses_the_start(hook, exception, preload):
     config = {"app_hooks": "recording_hooks", "workers_preload": preload}
-    server = Server("hooked:app", config, environment={"HOOKS_FAULTS": json.dumps({hook: exception})})
-    try:
+    with Server("hooked:app", config, environment={"HOOKS_FAULTS": json.dumps({hook: exception})}) as server:
         server.launch()
         assert server.wait() == 70
         assert "READY=1" not in server.notify.lines()
@@ -228,8 +224,6 @@ def test_failure_refuses_the_start(hook, exception, preload):
         assert f"{hook}() of app.hooks failed: {exception}: fault of {hook}\n" in log
         assert re.search(rf"Traceback.*\n.*recording_hooks.py.*in {hook}\n", log)
         assert not events(server, "worker_exit")
-    finally:
-        server.destroy()
 
 
 @preload

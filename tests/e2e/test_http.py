@@ -10,7 +10,7 @@ import time
 import pytest
 
 from client import Connection, Truncated, chunk, chunked, request
-from harness import DEADLINE, Server, poll
+from harness import DEADLINE, poll, running
 from requests_table import MARK, REFUSED
 
 IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
@@ -1066,14 +1066,8 @@ def several():
     }
     listeners["abstract"].bind("")
     listeners["abstract"].listen()
-    site = Server("echo:app", listeners=list(listeners.values()))
-    try:
-        site.start()
-    except BaseException:
-        site.destroy()
-        raise
-    yield listeners
-    site.stop()
+    with running("echo:app", listeners=list(listeners.values())):
+        yield listeners
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 import time
 
 from client import request
-from harness import Server
+from harness import running
 from supervision import APP, SLOW, in_background, notified, processes, release, reload, text, wait_for_file, write_app
 from test_supervisor import Foreground, ask, free_port
 
@@ -33,17 +33,9 @@ def exits(server):
     assert not processes(server)
 
 
-class Next(Server):
-    """The next instance on the sockets of one that has ended; for a with statement."""
-
-    def __init__(self, server, app=APP):
-        super().__init__(app, {"service_idle_exit": IDLE}, listeners=server.listeners)
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *exception):
-        self.stop()
+def next_instance(server, app=APP):
+    """On the sockets of one that has ended; for a with statement."""
+    return running(app, {"service_idle_exit": IDLE}, listeners=server.listeners)
 
 
 def test_without_a_request(start_server):
@@ -107,7 +99,7 @@ def test_the_next_instance_answers_whoever_came_late(start_server):
     with server.connect() as at_its_end:
         at_its_end.send(request())
         assert server.wait() == 0
-        with server.connect() as after, Next(server) as following:
+        with server.connect() as after, next_instance(server) as following:
             after.send(request())
             assert [at_its_end.read_response().status, after.read_response().status] == [200, 200]
             exits(following)
@@ -129,7 +121,7 @@ def test_stop_leaves_who_waits_to_the_next_instance(start_server):
         assert server.wait() == 0
         thread.join()
         assert result["value"].body == b"one"
-        stack.enter_context(Next(server, APP.replace('"one"', '"two"')))
+        stack.enter_context(next_instance(server, APP.replace('"one"', '"two"')))
         answers = [connection.read_response().body for connection in waiting]
         assert answers == sorted(answers) and set(answers) <= {b"one", b"two"} and answers[-1] == b"two", answers
 

@@ -14,7 +14,7 @@ import pytest
 
 from client import chunk, request
 from framework_table import BOUNDARY, MULTIPART
-from harness import SANITIZED, Server
+from harness import SANITIZED, running
 
 UPLOAD = 10**9
 DOWNLOAD = 5 * 10**9
@@ -47,18 +47,9 @@ def files():
 @pytest.fixture(scope="module")
 def site(request, files):
     """One worker with one thread; the digest of a gigabyte may take its time on a loaded machine."""
-    server = Server(
-        f"frameworks.with_{request.param}:app",
-        {"timeouts_request": "0"},
-        environment={"STATE_DIRECTORY": files},
-    )
-    try:
-        server.start()
-    except BaseException:
-        server.destroy()
-        raise
-    yield server
-    server.stop()
+    app = f"frameworks.with_{request.param}:app"
+    with running(app, {"timeouts_request": "0"}, environment={"STATE_DIRECTORY": files}) as server:
+        yield server
 
 
 def frameworks(*names):

@@ -158,34 +158,27 @@ def test_check_is_none_of_the_requests_that_are_counted(start_server):
 
 
 def test_start_fails_when_the_check_does():
-    server = Server(checked("one", "start_response('500 No', []); return [b'down']"), CHECK)
-    try:
+    with Server(checked("one", "start_response('500 No', []); return [b'down']"), CHECK) as server:
         assert exit_status(server.launch()) == 70
         notified(server, r"^STATUS=reload.check_path: GET /health\?full=1 was answered with 500 No: down$")
         assert "Worker 0 of generation 1" in server.log() and "does not serve: reload.check_path" in server.log()
         assert not processes(server)
-    finally:
-        server.destroy()
 
 
 def test_stop_in_a_check():
-    server = Server(checked("one", "open('waiting', 'w').close(); time.sleep(1000)"), CHECK)
-    try:
+    with Server(checked("one", "open('waiting', 'w').close(); time.sleep(1000)"), CHECK) as server:
         server.launch()
         wait_for_file(server, "waiting")
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert not processes(server)
-    finally:
-        server.destroy()
 
 
 def test_supervisor_that_dies_in_a_check():
     """Nobody is left to tell that the answer was good: the worker takes no connection, and goes."""
-    server = Server(checked("one", "open('waiting', 'w').close()\n"
+    with Server(checked("one", "open('waiting', 'w').close()\n"
                             "    while os.path.exists('waiting'): time.sleep(0.01)\n"
-                            "    start_response('200 OK', [])\n    return []"), CHECK)
-    try:
+                            "    start_response('200 OK', [])\n    return []"), CHECK) as server:
         server.launch()
         wait_for_file(server, "waiting")
         client = server.connect()
@@ -196,8 +189,6 @@ def test_supervisor_that_dies_in_a_check():
         poll(lambda: not processes(server), "the worker to leave")
         server.listeners[0].close()
         assert client.wait_gone() == 0
-    finally:
-        server.destroy()
 
 
 def test_host_of_the_check(start_server):
@@ -207,12 +198,9 @@ def test_host_of_the_check(start_server):
 
 @pytest.mark.parametrize("key, value", [("check_path", "health"), ("check_path", "/a b"), ("check_host", "a b")])
 def test_keys_of_the_check(key, value):
-    server = Server(APP, {f"reload_{key}": value})
-    try:
+    with Server(APP, {f"reload_{key}": value}) as server:
         assert exit_status(server.launch()) == 78
         assert f'reload.{key}: "{value}" is no {key[6:]};' in server.log()
-    finally:
-        server.destroy()
 
 
 # --- one after the other ---
@@ -467,12 +455,9 @@ def test_deaths_end_a_reload(start_server, config):
 
 
 def test_stop_in_the_watch():
-    server = Server(APP, {**PRELOAD, "reload_watch": "1h"}).start()
-    try:
+    with Server(APP, {**PRELOAD, "reload_watch": "1h"}).start() as server:
         reload(server)
         poll(lambda: len(zygotes(server)) == 2)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert not processes(server)
-    finally:
-        server.destroy()

@@ -362,12 +362,10 @@ def test_file_that_shrinks(site, tree):
 @pytest.mark.parametrize("root", ["{}/missing", "/protected/={}/missing", "{}/file"])
 def test_wrong_root_at_start(tmp_path, root):
     (tmp_path / "file").touch()
-    server = Server("behaviours:app", {"app_sendfile_roots": root.format(tmp_path)}).launch()
-    try:
+    with Server("behaviours:app", {"app_sendfile_roots": root.format(tmp_path)}) as server:
+        server.launch()
         assert server.wait() != 0
         assert f"app.sendfile_roots: cannot open the directory {tmp_path}/" in server.log()
-    finally:
-        server.destroy()
 
 
 def test_root_that_is_moved_while_it_serves(start_server, tmp_path):

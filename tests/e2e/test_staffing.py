@@ -342,12 +342,9 @@ def test_zygote_gone_wild(start_server):
 
 
 def test_import_gone_wild():
-    server = Server(WILD + "s = channel()[1]\ns.send(b'x')\nimport time\ntime.sleep(0.5)\n")
-    try:
+    with Server(WILD + "s = channel()[1]\ns.send(b'x')\nimport time\ntime.sleep(0.5)\n") as server:
         assert exit_status(server.launch()) == 70
         notified(server, "^STATUS=a worker sent nonsense to the supervisor$")
-    finally:
-        server.destroy()
 
 
 def test_memory_pressure(start_server, tmp_path):

@@ -48,8 +48,7 @@ def test_notifications_come_in_order(start_server):
 
 
 def test_ready_means_that_workers_answer():
-    server = Server(SLOW)
-    try:
+    with Server(SLOW) as server:
         server.launch()
         wait_for_file(server, "importing")
         notified(server, "^EXTEND_TIMEOUT_USEC=")
@@ -58,76 +57,57 @@ def test_ready_means_that_workers_answer():
         release(server, "importing")
         server.wait_for_notification("READY=1")
         assert text(server) == "one"
-    finally:
         server.stop()
 
 
 @pytest.mark.parametrize("preload", ["yes", "no"])
 def test_application_that_does_not_load(preload):
-    server = Server(BROKEN, {"workers_preload": preload, "workers_count": 2})
-    try:
+    with Server(BROKEN, {"workers_preload": preload, "workers_count": 2}) as server:
         assert exit_status(server.launch()) == 70
         notified(server, "^STATUS=ValueError: broken source$")
         assert "READY=1" not in server.notify.lines()
         assert "Traceback (most recent call last)" in server.log()
         assert "cannot load the application" in server.log()
         assert not processes(server)
-    finally:
-        server.destroy()
 
 
 def test_import_without_end():
-    server = Server(SLOW, {"timeouts_load": "1s"})
-    try:
+    with Server(SLOW, {"timeouts_load": "1s"}) as server:
         assert exit_status(server.launch()) == 70
         assert "loading the application after timeouts.load=1s" in server.log()
         assert not processes(server)
-    finally:
-        server.destroy()
 
 
 def test_stop_while_loading():
-    server = Server(SLOW)
-    try:
+    with Server(SLOW) as server:
         server.launch()
         wait_for_file(server, "importing")
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert not processes(server)
-    finally:
-        server.destroy()
 
 
 def test_wrong_configuration():
-    server = Server("a:b", {"workers_count": "many"})
-    try:
+    with Server("a:b", {"workers_count": "many"}) as server:
         assert exit_status(server.launch()) == 78
         notified(server, "^STATUS=.*workers.count")
         assert "workers.count" in server.log()
-    finally:
-        server.destroy()
 
 
 def test_site_without_sockets(tmp_path):
     (tmp_path / "blog.ini").write_text("[app]\nmodule = a:b\n")
-    server = Server(None, listeners=[], arguments=["blog"], environment={"CGUNICORN_SITES_DIRECTORY": str(tmp_path)})
-    try:
+    with Server(None, listeners=[], arguments=["blog"], environment={"CGUNICORN_SITES_DIRECTORY": str(tmp_path)}) as server:
         assert exit_status(server.launch()) == 64
         assert "start cgunicorn@blog.socket" in server.log()
         notified(server, "start cgunicorn@blog.socket")
-    finally:
-        server.destroy()
 
 
 def test_virtualenv_of_another_python(tmp_path):
     (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.99.1\n")
-    server = Server(APP, {"app_virtualenv": tmp_path})
-    try:
+    with Server(APP, {"app_virtualenv": tmp_path}) as server:
         assert exit_status(server.launch()) == 78
         assert f"{tmp_path} is of Python 3.99" in server.log()
         assert re.search(r"there for: .*3\.\d+", server.log())
-    finally:
-        server.destroy()
 
 
 def test_watchdog(start_server):
@@ -198,18 +178,16 @@ def test_reload_during_a_reload_runs_once_more(start_server):
 
 @pytest.mark.parametrize("before, after", [(1, 4), (4, 1)])
 def test_reload_changes_the_number_of_workers(before, after):
-    server = Server("source_app:app", ini=f"[workers]\ncount = {before}\n")
-    del server.config["workers.count"]
-    write_app(server, APP)
-    server.start()
-    try:
+    with Server("source_app:app", ini=f"[workers]\ncount = {before}\n") as server:
+        del server.config["workers.count"]
+        write_app(server, APP)
+        server.start()
         assert len(workers(server)) == before
         (server.directory / "site.ini").write_text(f"[workers]\ncount = {after}\n")
         reload(server)
         poll(lambda: len(workers(server)) == after)
         notified(server, f"^STATUS={after}/{after} workers")
         assert text(server) == "one"
-    finally:
         server.stop()
 
 

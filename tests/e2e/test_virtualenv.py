@@ -35,12 +35,9 @@ def answer(server):
 
 def failed(server):
     """The log of a server that does not start."""
-    server.launch()
-    try:
+    with server.launch():
         assert server.wait() != 0
         return server.log()
-    finally:
-        server.destroy()
 
 
 @pytest.fixture
@@ -187,25 +184,19 @@ def test_application_that_does_not_load(module, spec, text, preload):
     (module / "broken.py").write_text("1 / 0\n")
     (module / "exits.py").write_text("import sys\nsys.exit('leaving')\n")
     (module / "syntax.py").write_text("def app(:\n")
-    server = Server(spec, {"app_chdir": module, "workers_preload": preload})
-    server.launch()
-    try:
+    with Server(spec, {"app_chdir": module, "workers_preload": preload}) as server:
+        server.launch()
         assert server.wait() == 70
         assert text in server.log()
         assert "READY=1" not in server.notify.lines()
-    finally:
-        server.destroy()
 
 
 @pytest.mark.parametrize("spec", ["site_module:factory(", "site_module:", ":app", "site module:app", "a:b:c"])
 def test_what_is_no_module(module, spec):
-    server = Server(spec, {"app_chdir": module})
-    server.launch()
-    try:
+    with Server(spec, {"app_chdir": module}) as server:
+        server.launch()
         assert server.wait() in (70, 78)
         assert "Traceback" not in server.log() and "app.module" in server.log()
-    finally:
-        server.destroy()
 
 
 def test_arguments_of_the_process(start_server, module):
