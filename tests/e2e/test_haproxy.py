@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Debian's HAProxy in front, as a proxy of connections: the PROXY protocol as the one who defined it speaks it."""
 import json
-import os
 import shutil
 import socket
 import ssl
@@ -9,8 +8,9 @@ import subprocess
 
 import pytest
 
-from client import Connection, request
-from harness import DEADLINE, Server, poll
+from client import request
+from harness import poll
+from proxies import Proxy, running_behind
 
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
 OPENSSL = shutil.which("openssl")
@@ -48,44 +48,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Haproxy:
-    """haproxy in the foreground; it takes its listening sockets from us."""
-
+class Haproxy(Proxy):
     def __init__(self, directory, unix, port):
-        self.listeners = {name: socket.create_server(("127.0.0.1", 0), backlog=128) for name in FRONTENDS}
-        fds = {name: listener.fileno() for name, listener in self.listeners.items()}
+        listeners = {name: socket.create_server(("127.0.0.1", 0), backlog=128) for name in FRONTENDS}
+        fds = {name: listener.fileno() for name, listener in listeners.items()}
         path = directory / "haproxy.cfg"
         path.write_text(CONFIGURATION.format(directory=directory, path=unix, port=port, **fds))
         make_certificate(directory)
-        self.log_path = directory / "haproxy.log"
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [HAPROXY, "-db", "-f", str(path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=fds.values(),
-                env={"PATH": os.environ["PATH"]},
-            )
+        command = [HAPROXY, "-db", "-f", str(path)]
+        super().__init__(command, directory / "haproxy.log", list(listeners.values()))
+        self.by_name = listeners
 
     def address(self, name):
-        return self.listeners[name].getsockname()
+        return self.by_name[name].getsockname()
 
     def connect(self, name):
-        assert self.process.poll() is None, self.log_path.read_text()
-        connection = Connection(socket.AF_INET, self.address(name), timeout=DEADLINE)
+        connection = super().connect(self.by_name[name])
         if name == "tls":
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             connection.socket = context.wrap_socket(connection.socket, server_hostname="shop.example")
         return connection
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(DEADLINE)
-        for listener in self.listeners.values():
-            listener.close()
 
 
 def make_certificate(directory):
@@ -102,25 +86,14 @@ def make_certificate(directory):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     directory = tmp_path_factory.mktemp("h")
-    unix = socket.socket(socket.AF_UNIX)
-    unix.bind(str(directory / "socket"))
-    unix.listen(128)
-    tcp = socket.create_server(("127.0.0.1", 0), backlog=128)
     config = {
         "proxy_protocol": "all",
         "log_access": directory / "access.log",
         "log_access_format": "%(h)s %(U)s %(s)s",
     }
-    server = Server("echo:app", config, listeners=[tcp, unix])
-    try:
-        server.start()
-        server.haproxy = Haproxy(directory, directory / "socket", tcp.getsockname()[1])
-    except BaseException:
-        server.destroy()
-        raise
-    yield server
-    server.haproxy.stop()
-    server.stop()
+    with running_behind(Haproxy, "echo:app", config, directory) as (server, haproxy):
+        server.haproxy = haproxy
+        yield server
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 
 import pytest
 
-from client import Connection, chunked, request
-from harness import DEADLINE, Server
+from client import chunked, request
+from proxies import Proxy, running_behind
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 CONFIGURATION = """
@@ -57,90 +56,58 @@ proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
-class Nginx:
-    """nginx in the foreground; it takes its listening socket from us, as it would from its own upgrade."""
+class Nginx(Proxy):
+    """The socket comes as it would from its own upgrade."""
 
-    def __init__(self, directory, unix, tcp):
-        self.directory = directory
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.listener.setblocking(False)
-        self.address = self.listener.getsockname()
+    def __init__(self, directory, unix, port):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listener.setblocking(False)
         (directory / "headers").write_text(HEADERS)
         path = directory / "nginx.conf"
         path.write_text(
             CONFIGURATION.format(
                 directory=directory,
                 unix=unix,
-                tcp=tcp,
-                port=self.address[1],
+                tcp=port,
+                port=listener.getsockname()[1],
                 user="user root;" if os.geteuid() == 0 else "",
             )
         )
-        with (directory / "nginx.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [NGINX, "-p", str(directory), "-c", str(path), "-e", "stderr"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[self.listener.fileno()],
-                env={"NGINX": f"{self.listener.fileno()};", "PATH": os.environ["PATH"]},
-            )
+        command = [NGINX, "-p", str(directory), "-c", str(path), "-e", "stderr"]
+        super().__init__(command, directory / "nginx.log", [listener], {"NGINX": f"{listener.fileno()};"})
 
     def connect(self):
-        assert self.process.poll() is None, (self.directory / "nginx.log").read_text()
-        return Connection(socket.AF_INET, self.address, timeout=DEADLINE)
+        return super().connect(self.listeners[0])
 
     def get(self, target="/", *fields, method="GET", body=None):
         with self.connect() as connection:
             return connection.request(method, target, *fields, body=body)
 
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(DEADLINE)
-        self.listener.close()
-
-
-def start(app, directory):
-    unix = socket.socket(socket.AF_UNIX)
-    unix.bind(str(directory / "socket"))
-    unix.listen(128)
-    tcp = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = Server(app, listeners=[unix, tcp])
-    try:
-        server.start()
-        server.nginx = Nginx(directory, directory / "socket", tcp.getsockname()[1])
-    except BaseException:
-        server.destroy()
-        raise
-    return server
-
 
 @pytest.fixture(scope="module")
 def echo_server(tmp_path_factory):
-    server = start("echo:app", tmp_path_factory.mktemp("n"))
-    yield server
-    server.nginx.stop()
-    server.stop()
+    with running_behind(Nginx, "echo:app", None, tmp_path_factory.mktemp("n")) as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
 def behaviours_server(tmp_path_factory):
-    server = start("behaviours:app", tmp_path_factory.mktemp("n"))
-    yield server
-    server.nginx.stop()
-    server.stop()
+    with running_behind(Nginx, "behaviours:app", None, tmp_path_factory.mktemp("n")) as both:
+        yield both
 
 
 @pytest.fixture
 def echo(echo_server):
-    yield echo_server.nginx
-    echo_server.check_alive()
+    server, nginx = echo_server
+    yield nginx
+    server.check_alive()
 
 
 @pytest.fixture
 def behaviours(behaviours_server):
-    yield behaviours_server.nginx
-    behaviours_server.check_alive()
+    server, nginx = behaviours_server
+    yield nginx
+    server.check_alive()
 
 
 def echoed(response):
