@@ -307,7 +307,7 @@ def test_some_listeners(start_server, tmp_path, form):
     """The others take no header."""
     tcp, unix = two_listeners(tmp_path)
     word = form.format(port=tcp.getsockname()[1], path=tmp_path / "socket")
-    site = start_server("echo:app", {"proxy_protocol": word}, listeners=[tcp, unix])
+    start_server("echo:app", {"proxy_protocol": word}, listeners=[tcp, unix])
     for listener in (tcp, unix):
         with Connection(listener.family, listener.getsockname(), timeout=DEADLINE) as connection:
             connection.send(V1 + request())
