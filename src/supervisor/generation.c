@@ -232,8 +232,19 @@ bool generation_is_gone(const Generation *g)
     return g->zygote == ZYGOTE_GONE && generation_count(g).n_workers == 0;
 }
 
+static void leave_list(const Generation *g)
+{
+    Generation **at = g->list;
+
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+}
+
 Generation *generation_free(Generation *g)
 {
+    if (g->list)
+        leave_list(g);
     for (unsigned i = 0; i < g->n_seats; i++)
         seat_deinit(&g->seats[i]);
     sd_event_source_disable_unref(g->source);
@@ -281,7 +292,7 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
 }
 
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
-                   int totals_fd, Generation **ret, char **ret_error)
+                   int totals_fd, Generation **list, char **ret_error)
 {
     _cleanup_(generation_freep) Generation *g = NULL;
     _cleanup_free_ char *path = NULL;
@@ -296,6 +307,8 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
     r = children_start_zygote(g, site, path, sockets, totals_fd);
     if (r < 0)
         return r;
-    *ret = TAKE_PTR(g);
+    g->list = list;
+    g->next = *list;
+    *list = TAKE_PTR(g);
     return 0;
 }

@@ -60,15 +60,16 @@ struct Generation {
     Sizing sizing;
     usec_t sample_usec;     /* when sizing is to be asked again */
     const Sockets *sockets; /* borrowed */
-    Generation *next;       /* in the supervisor's list */
+    Generation **list;      /* borrowed: the first of all that there are, this one among them */
+    Generation *next;       /* in that list */
 };
 
-/* Starts the zygote. config belongs to the generation from now on, also after an error. 0, negative errno, or
- * WORKER_PROGRAM_E_NONE with *ret_error. */
+/* Starts the zygote. The new generation becomes the first of the list, which must outlive it. config belongs to it from now
+ * on, also after an error. 0, negative errno, or WORKER_PROGRAM_E_NONE with *ret_error. */
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
-                   int totals_fd, Generation **ret, char **ret_error);
+                   int totals_fd, Generation **list, char **ret_error);
 
-/* Processes are left alone; they see the end of their channels. */
+/* Takes it out of its list. Processes are left alone; they see the end of their channels. */
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation)
 

@@ -49,15 +49,23 @@ const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
     }
 }
 
+static bool has_process(const Generation *g, pid_t pid)
+{
+    if (g->zygote != ZYGOTE_GONE && g->zygote_pid == pid)
+        return true;
+    for (unsigned i = 0; i < g->n_seats; i++)
+        if (g->seats[i].pid == pid)
+            return true;
+    return false;
+}
+
 /* Signals will be sent to that process. It is adopted before its pid is told; it may be gone since. */
 static bool is_new_child(const Generation *g, pid_t pid)
 {
     siginfo_t info;
 
-    if (pid == g->zygote_pid)
-        return false;
-    for (unsigned i = 0; i < g->n_seats; i++)
-        if (g->seats[i].pid == pid)
+    for (const Generation *other = *g->list; other; other = other->next)
+        if (has_process(other, pid))
             return false;
     for (unsigned i = 0; i < g->n_early; i++)
         if (g->early[i].pid == pid)

@@ -17,15 +17,13 @@ static usec_t seat_idle_since(const Scoreboard *b, unsigned seat, usec_t now)
 
 usec_t idle_since(const Succession *s, usec_t now)
 {
-    const Generation *first[] = {s->candidate, s->current, s->retired};
     usec_t since = 0;
 
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (const Generation *g = first[i]; g; g = g->next)
-            for (unsigned seat = 0; seat < g->scoreboard->n_seats; seat++) {
-                usec_t last = seat_idle_since(g->scoreboard, seat, now);
+    for (const Generation *g = s->generations; g; g = g->next)
+        for (unsigned seat = 0; seat < g->scoreboard->n_seats; seat++) {
+            usec_t last = seat_idle_since(g->scoreboard, seat, now);
 
-                since = MAX(last, since);
-            }
+            since = MAX(last, since);
+        }
     return since;
 }

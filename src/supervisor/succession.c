@@ -20,17 +20,15 @@
 
 static GenerationCount count_all(const Succession *s)
 {
-    const Generation *first[] = {s->candidate, s->current, s->retired};
     GenerationCount sum = {0};
 
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (const Generation *g = first[i]; g; g = g->next) {
-            GenerationCount c = generation_count(g);
+    for (const Generation *g = s->generations; g; g = g->next) {
+        GenerationCount c = generation_count(g);
 
-            sum.n_serving += c.n_serving;
-            sum.n_workers += c.n_workers;
-            sum.n_busy += c.n_busy;
-        }
+        sum.n_serving += c.n_serving;
+        sum.n_workers += c.n_workers;
+        sum.n_busy += c.n_busy;
+    }
     return sum;
 }
 
@@ -84,9 +82,9 @@ void succession_stop(Succession *s, usec_t now)
 
     s->stopping = true;
     takeover_end_watch(s, now);
-    takeover_retire(s, &s->candidate, false, now);
-    takeover_retire(s, &s->current, false, now);
-    for (Generation *g = s->retired; g; g = g->next)
+    takeover_retire(&s->candidate, false, now);
+    takeover_retire(&s->current, false, now);
+    for (Generation *g = s->generations; g; g = g->next)
         if (s->sockets_are_held)
             generation_hand_over(g, now);
         else
@@ -142,11 +140,12 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
         log_warning("develop.reload is for development only: whoever can send requests sees tracebacks");
     watch_begin(&s->watch, s->event, config, on_source_changed, s);
     r = generation_new(s->event, s->options->site, ++s->n_generations, config, s->sockets, s->totals_fd,
-                       &s->candidate, ret_error);
-    if (r == 0 && s->current)
-        generation_succeed(s->candidate, s->current);
+                       &s->generations, ret_error);
     if (r == 0) {
+        s->candidate = s->generations;
         s->candidate->watch = &s->watch;
+        if (s->current)
+            generation_succeed(s->candidate, s->current);
         status_expect_work(&s->status, (s->candidate->n_wanted + 2) * each, now);
     }
     if (r == WORKER_PROGRAM_E_NONE)
@@ -160,14 +159,10 @@ static bool sweep(Succession *s)
 {
     bool changed = false;
 
-    for (Generation **at = &s->retired; *at;) {
-        Generation *g = *at;
-
-        if (!generation_is_gone(g)) {
-            at = &g->next;
+    for (Generation *g = s->generations, *next; g; g = next) {
+        next = g->next;
+        if (!succession_has_retired(s, g) || !generation_is_gone(g))
             continue;
-        }
-        *at = g->next;
         if (g == s->fallback)
             s->fallback = NULL;
         generation_free(g);
@@ -178,15 +173,13 @@ static bool sweep(Succession *s)
 
 static usec_t advance_generations(Succession *s, usec_t now)
 {
-    Generation *first[] = {s->candidate, s->current, s->retired};
     usec_t next = NEVER;
 
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (Generation *g = first[i]; g; g = g->next) {
-            usec_t due = generation_advance(g, takeover_n_more(s, g), now);
+    for (Generation *g = s->generations; g; g = g->next) {
+        usec_t due = generation_advance(g, takeover_n_more(s, g), now);
 
-            next = MIN(next, due);
-        }
+        next = MIN(next, due);
+    }
     return next;
 }
 
@@ -261,32 +254,22 @@ void succession_relieve(Succession *s, usec_t now)
 
 void succession_kill(Succession *s, usec_t now)
 {
-    for (Generation *g = s->retired; g; g = g->next)
+    for (Generation *g = s->generations; g; g = g->next)
         generation_kill(g, now);
 }
 
 bool succession_on_change(Succession *s, const siginfo_t *change, usec_t now)
 {
-    Generation *first[] = {s->candidate, s->current, s->retired};
-
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (Generation *g = first[i]; g; g = g->next)
-            if (generation_on_change(g, change, now))
-                return true;
+    for (Generation *g = s->generations; g; g = g->next)
+        if (generation_on_change(g, change, now))
+            return true;
     return false;
 }
 
 void succession_deinit(Succession *s)
 {
-    Generation *first[] = {s->candidate, s->current, s->retired};
-
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        while (first[i]) {
-            Generation *g = first[i];
-
-            first[i] = g->next;
-            generation_free(g);
-        }
+    while (s->generations)
+        generation_free(s->generations);
     watch_deinit(&s->watch);
     free(s->reload_failure);
     free(s->exit_reason);

@@ -16,10 +16,10 @@ typedef struct Succession {
     bool sockets_are_held; /* by systemd, which starts the next instance when somebody connects */
     Totals *totals;        /* borrowed, as is totals_fd */
     int totals_fd;
-    Generation *candidate; /* has still to prove itself */
-    Generation *current;   /* serves */
-    Generation *retired;   /* a list: serve until they are replaced, then go */
-    Generation *fallback;  /* one of them, whose zygote stays as long as current is watched; or NULL */
+    Generation *generations; /* all: a list, the newest first. Retired ones serve until they are replaced, then go */
+    Generation *candidate;   /* of them: has still to prove itself; NULL: none */
+    Generation *current;     /* of them: serves; NULL: none yet, or none any more */
+    Generation *fallback;    /* a retired one, whose zygote stays as long as current is watched; or NULL */
     unsigned n_generations;
     bool started; /* READY=1 was sent for the first time */
     bool stopping;
@@ -39,6 +39,11 @@ typedef struct Succession {
 } Succession;
 
 void succession_deinit(Succession *s);
+
+static inline bool succession_has_retired(const Succession *s, const Generation *g)
+{
+    return g != s->candidate && g != s->current;
+}
 
 /* The configuration as it is now. 0, or the exit status that this failure means at start, with *ret_error for
  * the caller to free; NULL there means that there is no memory. */

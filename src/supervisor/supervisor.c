@@ -206,7 +206,7 @@ static int loop(Supervisor *s)
     while (r >= 0) {
         usec_t now = clock_now_usec(), next = succession_advance(u, now), due;
 
-        if (u->stopping && !u->retired)
+        if (u->stopping && !u->generations)
             return 0;
         due = stop_when_idle(s, now);
         next = MIN(next, due);

@@ -8,20 +8,14 @@
 
 /* --- who is what --- */
 
-static void list_retired(Succession *s, Generation *g)
-{
-    g->next = s->retired;
-    s->retired = g;
-}
-
-void takeover_retire(Succession *s, Generation **g, bool drain, usec_t now)
+void takeover_retire(Generation **g, bool drain, usec_t now)
 {
     if (!*g)
         return;
     generation_retire(*g, now);
     if (drain)
         generation_drain_all(*g, now);
-    list_retired(s, TAKE_PTR(*g));
+    *g = NULL;
 }
 
 void takeover_end_watch(Succession *s, usec_t now)
@@ -43,24 +37,17 @@ void takeover_begin(Succession *s, usec_t now)
     s->watch_end_usec = is_watched ? NEVER : 0;
     if (is_watched && s->current->config->workers_preload && s->current->zygote == ZYGOTE_READY) {
         generation_suspend(s->current, now);
-        s->fallback = s->current;
-        list_retired(s, TAKE_PTR(s->current));
+        s->fallback = TAKE_PTR(s->current);
     } else
-        takeover_retire(s, &s->current, false, now);
+        takeover_retire(&s->current, false, now);
     s->current = TAKE_PTR(s->candidate);
     s->current->proven = true;
 }
 
 void takeover_undo(Succession *s, usec_t now)
 {
-    Generation **at = &s->retired;
-
-    while (*at != s->fallback)
-        at = &(*at)->next;
-    *at = s->fallback->next;
-    takeover_retire(s, &s->current, false, now);
+    takeover_retire(&s->current, false, now);
     s->current = TAKE_PTR(s->fallback);
-    s->current->next = NULL;
     generation_resume(s->current);
     log_init(s->options->site, s->current->config->log_level);
 }
@@ -71,8 +58,9 @@ static unsigned count_serving_retired(const Succession *s)
 {
     unsigned n = 0;
 
-    for (const Generation *g = s->retired; g; g = g->next)
-        n += generation_count(g).n_serving;
+    for (const Generation *g = s->generations; g; g = g->next)
+        if (succession_has_retired(s, g))
+            n += generation_count(g).n_serving;
     return n;
 }
 
@@ -82,8 +70,8 @@ static void drain_one_retired(Succession *s, usec_t now)
     Generation *idlest = NULL;
     unsigned seat = 0, least = UINT32_MAX;
 
-    for (Generation *g = s->retired; g; g = g->next)
-        for (unsigned i = 0; i < g->n_seats; i++) {
+    for (Generation *g = s->generations; g; g = g->next)
+        for (unsigned i = 0; succession_has_retired(s, g) && i < g->n_seats; i++) {
             unsigned n_busy = generation_count_busy(g, i);
 
             if (g->seats[i].state == SEAT_SERVING && n_busy < least) {
@@ -116,10 +104,10 @@ usec_t takeover_done_at(const Succession *s)
 {
     usec_t at = generation_is_staffed(s->current) ? 0 : NEVER;
 
-    for (const Generation *g = s->retired; g; g = g->next) {
-        usec_t quiet = generation_quiet_at(g);
+    for (const Generation *g = s->generations; g; g = g->next) {
+        usec_t quiet = succession_has_retired(s, g) ? generation_quiet_at(g) : 0;
 
-        at = quiet > at ? quiet : at;
+        at = MAX(at, quiet);
     }
     return at;
 }
@@ -127,12 +115,10 @@ usec_t takeover_done_at(const Succession *s)
 /* How many processes there may be: as many as should serve, of the generation that wants most, and the surge. */
 static unsigned n_workers_max(const Succession *s)
 {
-    const Generation *first[] = {s->candidate, s->current, s->retired};
     unsigned n_wanted = 0, n_surge = 0;
 
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (const Generation *g = first[i]; g; g = g->next)
-            n_wanted = g->n_wanted > n_wanted ? g->n_wanted : n_wanted;
+    for (const Generation *g = s->generations; g; g = g->next)
+        n_wanted = MAX(n_wanted, g->n_wanted);
     if (s->current)
         n_surge = s->current->config->reload_surge;
     return n_wanted + n_surge;
@@ -140,12 +126,10 @@ static unsigned n_workers_max(const Succession *s)
 
 static unsigned count_workers(const Succession *s)
 {
-    const Generation *first[] = {s->candidate, s->current, s->retired};
     unsigned n = 0;
 
-    for (size_t i = 0; i < ELEMENTSOF(first); i++)
-        for (const Generation *g = first[i]; g; g = g->next)
-            n += generation_count(g).n_workers;
+    for (const Generation *g = s->generations; g; g = g->next)
+        n += generation_count(g).n_workers;
     return n;
 }
 

@@ -5,8 +5,9 @@
 
 #include "supervisor/succession.h"
 
-/* The generation joins the retired ones; *g is NULL then. drain: its workers go at once, and not when they are replaced. */
-void takeover_retire(Succession *s, Generation **g, bool drain, usec_t now);
+/* The generation, s->candidate or s->current, is a retired one from now on; *g is NULL then. drain: its workers go at once,
+ * and not when they are replaced. */
+void takeover_retire(Generation **g, bool drain, usec_t now);
 
 /* The candidate becomes the current generation; its workers are watched from now on, unless it is the first. */
 void takeover_begin(Succession *s, usec_t now);

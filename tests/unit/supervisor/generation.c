@@ -195,11 +195,12 @@ static Config *new_config(const char *module)
 static Generation *start(const char *module)
 {
     static const Sockets none;
-    Generation *g = NULL;
+    static Generation *generations;
     char *error = NULL;
 
-    ok(generation_new(event, "site", 7, new_config(module), &none, 0, &g, &error) == 0, "%s", module);
-    return g;
+    ok(generation_new(event, "site", 7, new_config(module), &none, 0, &generations, &error) == 0, "%s",
+       module);
+    return generations;
 }
 
 /* Lets things happen until the condition holds; whether it does. */

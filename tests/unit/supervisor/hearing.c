@@ -146,12 +146,15 @@ static void test_spawned(void)
     Seat seats[] = {
         {.state = SEAT_EMPTY}, {.state = SEAT_FORKING}, {.state = SEAT_SERVING, .pid = getppid()}};
     Generation g = {.number = 7, .zygote = ZYGOTE_READY, .zygote_pid = 12, .seats = seats, .n_seats = 3};
+    Generation other = {.number = 6, .zygote = ZYGOTE_READY, .seats = &(Seat){0}, .n_seats = 1}, *list = &g;
     Message m = {.type = MESSAGE_SPAWNED, .generation = 7, .seat = 1, .pid = child};
     static const int impossible[] = {0, 1, 12, INT32_MIN, INT32_MAX, -4096};
 
     if (child == 0)
         for (;;)
             pause();
+    g.list = &list;
+    g.next = &other;
     ok(zygote_is_believed(&g, m));
     m.generation = 8;
     ok(!zygote_is_believed(&g, m));
@@ -171,6 +174,13 @@ static void test_spawned(void)
     seats[2].pid = child;
     ok(!zygote_is_believed(&g, m), "the pid of another");
     seats[2].pid = 0;
+    other.seats[0].pid = child;
+    ok(!zygote_is_believed(&g, m), "a worker of another generation");
+    other.seats[0].pid = 0;
+    other.zygote_pid = child;
+    ok(!zygote_is_believed(&g, m), "the zygote of another generation");
+    other.zygote = ZYGOTE_GONE;
+    ok(zygote_is_believed(&g, m), "its number is free again");
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     ok(!zygote_is_believed(&g, m), "no child of ours");

@@ -16,7 +16,9 @@ int main(void)
 {
     _cleanup_(scoreboard_freep) Scoreboard *old = NULL, *new = NULL;
     Generation retired = generation_of(&old), current = generation_of(&new);
-    Succession s = {.current = &current, .retired = &retired};
+    Succession s = {.generations = &current, .current = &current};
+
+    current.next = &retired;
 
     is_int(idle_since(&s, 1000), 0);
     new->seats[1].active_usec = 500;
