@@ -91,10 +91,10 @@ void generation_relieve(Generation *g, usec_t now)
         seat_trim(&g->seats[i]);
 }
 
-void generation_succeed(Generation *g, const Generation *before)
+void generation_succeed(Generation *g, const Generation *before, usec_t now)
 {
     if (g->sizing.n_min == g->sizing.n_max)
         return;
-    g->n_wanted =
-        before->n_wanted < g->sizing.n_min ? g->sizing.n_min : MIN(before->n_wanted, g->sizing.n_max);
+    g->n_wanted = MAX(g->sizing.n_min, MIN(before->n_wanted, g->sizing.n_max));
+    sizing_settle(&g->sizing, now);
 }

@@ -83,8 +83,8 @@ void generation_resize(Generation *g, int by, usec_t now);
 /* Memory is short: surplus workers go, the others give back what they can. */
 void generation_relieve(Generation *g, usec_t now);
 
-/* An elastic generation begins with the size that the one before has grown to. */
-void generation_succeed(Generation *g, const Generation *before);
+/* An elastic generation goes on with the size that the one before has grown to. */
+void generation_succeed(Generation *g, const Generation *before, usec_t now);
 
 /* A child has ended, stopped or gone on (waitid(2)). Whether it is one of the generation's. */
 bool generation_on_change(Generation *g, const siginfo_t *change, usec_t now);

@@ -145,7 +145,7 @@ int succession_begin(Succession *s, Config *config, char **ret_error, usec_t now
         s->candidate = s->generations;
         s->candidate->watch = &s->watch;
         if (s->current)
-            generation_succeed(s->candidate, s->current);
+            generation_succeed(s->candidate, s->current, now);
         status_expect_work(&s->status, (s->candidate->n_wanted + 2) * each, now);
     }
     if (r == WORKER_PROGRAM_E_NONE)

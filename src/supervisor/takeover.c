@@ -33,6 +33,8 @@ void takeover_begin(Succession *s, usec_t now)
     const Config *c = s->candidate->config;
     bool is_watched = s->current && c->reload_watch > 0 && c->reload_rollback_deaths > 0;
 
+    if (s->current) /* whose size may be another than when the candidate began */
+        generation_succeed(s->candidate, s->current, now);
     takeover_end_watch(s, now);
     s->watch_end_usec = is_watched ? NEVER : 0;
     if (is_watched && s->current->config->workers_preload && s->current->zygote == ZYGOTE_READY) {
@@ -46,8 +48,10 @@ void takeover_begin(Succession *s, usec_t now)
 
 void takeover_undo(Succession *s, usec_t now)
 {
+    generation_succeed(s->fallback, s->current, now);
     takeover_retire(&s->current, false, now);
     s->current = TAKE_PTR(s->fallback);
+    s->regenerate_usec = 0; /* its zygote is there */
     generation_resume(s->current);
     log_init(s->options->site, s->current->config->log_level);
 }

@@ -374,6 +374,17 @@ def test_code_whose_workers_die_is_rolled_back(start_server):
     assert server.log().count("takes over again") == 1
 
 
+def test_roll_back_keeps_the_size(start_server):
+    elastic = {"workers_count": "1", "workers_min": "1", "workers_max": "3", "workers_shrink_after": "1h"}
+    server = start_server(APP, {**PRELOAD, **elastic, "reload_watch": "1h"})
+    reload(server)
+    server.signal(signal.SIGTTIN)
+    poll(lambda: len(workers(server)) == 2, "the second worker")
+    kill_workers(server, 3)
+    server.wait_for_log("generation 1 takes over again")
+    notified(server, "^STATUS=2/2 workers, .* generation 1;")
+
+
 def test_new_code_that_crashes_is_rolled_back_under_load(start_server):
     """What dies in requests: each client loses at most those that killed a worker."""
     crashes = 'path = environ["PATH_INFO"]\n    if path == "/crash": os.kill(os.getpid(), 9)'

@@ -11,6 +11,7 @@ from harness import Server, poll
 from supervision import (
     APP,
     BROKEN,
+    SLOW,
     exit_status,
     ignore_faults,
     in_background,
@@ -189,6 +190,18 @@ def test_size_survives_a_reload(start_server):
         thread.join()
     reload(server)
     assert text(server) == "done"
+    server.wait_for_log("Generation 2 serves, with 2 workers")
+
+
+def test_size_that_changes_during_a_reload(start_server):
+    config = {"workers_preload": "yes", "workers_min": 1, "workers_max": 3, "workers_count": 1}
+    server = start_server(APP, {**config, "workers_shrink_after": "1h"})
+    write_app(server, SLOW)
+    server.signal(signal.SIGHUP)
+    wait_for_file(server, "importing")
+    server.signal(signal.SIGTTIN)
+    server.wait_for_log("2 workers from now on, and not 1: SIGTTIN")
+    release(server, "importing")
     server.wait_for_log("Generation 2 serves, with 2 workers")
 
 
