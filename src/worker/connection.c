@@ -196,8 +196,8 @@ void connection_on_response(Loop *l, Connection *c)
 
     record_error(l, c);
     loop_count_request(l);
-    if (--l->n_until_replaced == 0)
-        (void)drain_ask_for_replacement(l, "");
+    if (--l->n_until_replaced == 0 && drain_ask_for_replacement(l, "") < 0)
+        l->n_until_replaced = 1; /* the channel was full: with the next response */
     if (x->refused_status > 0 && !x->is_cut) {
         connection_refuse(l, c, x->refused_status, x->refused_reason);
         return;

@@ -135,6 +135,37 @@ static void test_answer_while_flushing(void)
     pair_stop(&p);
 }
 
+static void rig_ask(Rig *g, uint64_t n)
+{
+    is_int(send(g->client, OPTIONS, strlen(OPTIONS), 0), (long)strlen(OPTIONS));
+    for (int i = 0; i < TURNS_MAX && g->total.requests < n; i++)
+        loop_turn(g->loop, false);
+    is_int(g->total.requests, n);
+}
+
+/* workers.max_requests: where the supervisor does not read, the worker asks with each response until it could, once. */
+static void test_replacement_is_asked_again(void)
+{
+    static Message m = {.type = MESSAGE_MODULES};
+    Rig g;
+
+    rig_start(&g);
+    g.loop->n_until_replaced = 2;
+    while (channel_send(g.channel[1], &m) == 0)
+        ;
+    for (uint64_t n = 1; n <= 3; n++)
+        rig_ask(&g, n);
+    ok(!g.loop->is_replacement_asked);
+    while (channel_receive(g.channel[0], &m) == 0)
+        ;
+    rig_ask(&g, 4);
+    is_int(channel_receive(g.channel[0], &m), 0);
+    is_int(m.type, MESSAGE_REPLACE);
+    rig_ask(&g, 5);
+    is_int(channel_receive(g.channel[0], &m), -EAGAIN);
+    rig_stop(&g);
+}
+
 /* timeouts.request stands still while a body is waited for; where the request was given up, it does not start again. */
 static void test_clock_of_a_live_body(void)
 {
@@ -177,5 +208,6 @@ int main(void)
     test_body_behind_answers();
     test_ready_behind_answers();
     test_answer_while_flushing();
+    test_replacement_is_asked_again();
     return tap_done();
 }
