@@ -9,14 +9,14 @@ ConfigStaff config_staff(const Config *c)
     unsigned count = c->workers_count, min = c->workers_min, max = c->workers_max;
 
     if (max == 0)
-        max = count > min ? count : min;
+        max = MAX(count, min);
     if (min == 0)
         min = MIN(count, max);
     count = MIN(count, max);
     return (ConfigStaff){
         .n_min = min,
         .n_max = max,
-        .n_start = count > min ? count : min,
+        .n_start = MAX(count, min),
         .n_seats = max + c->reload_surge,
     };
 }
