@@ -68,6 +68,23 @@ int parse_uint64(const char *s, uint64_t *ret)
     return 0;
 }
 
+int parse_port(Span s, uint16_t *ret)
+{
+    unsigned port = 0;
+
+    for (size_t i = 0; i < s.size; i++) {
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return -EINVAL;
+        port = MIN(port * 10 + (unsigned)(s.data[i] - '0'), UINT16_MAX + 1U);
+    }
+    if (s.size == 0)
+        return -EINVAL;
+    if (port > UINT16_MAX)
+        return -ERANGE;
+    *ret = (uint16_t)port;
+    return 0;
+}
+
 int parse_bool(const char *s, bool *ret)
 {
     static const char *const words[][2] = {{"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}};

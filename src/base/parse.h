@@ -2,6 +2,8 @@
 /* Strict numbers, sizes and durations: the whole string is the value, or it is refused. */
 #pragma once
 
+#include "base/span.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +17,9 @@ typedef uint64_t usec_t; /* microseconds */
 
 /* Decimal digits only: no sign, no blank. */
 int parse_uint64(const char *s, uint64_t *ret);
+
+/* The same, up to 65535. */
+int parse_port(Span s, uint16_t *ret);
 
 /* yes/no, true/false, on/off, 1/0; letters of either case. */
 int parse_bool(const char *s, bool *ret);

@@ -57,19 +57,19 @@ int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size)
 {
     char host[INET6_ADDRSTRLEN + 2] = "";
     const char *colon = strrchr(s, ':');
-    uint64_t port;
+    uint16_t port;
 
     memset(ret, 0, sizeof(*ret));
     if (s[0] == '/')
         return parse_unix(s, ret, ret_size);
-    if (parse_uint64(colon ? colon + 1 : s, &port) < 0 || port > UINT16_MAX)
+    if (parse_port(span_of(colon ? colon + 1 : s), &port) < 0)
         return -EINVAL;
     if (colon) {
         if (colon == s || (size_t)(colon - s) >= sizeof(host))
             return -EINVAL;
         memcpy(host, s, (size_t)(colon - s));
     }
-    return parse_inet(host, htons((uint16_t)port), ret, ret_size);
+    return parse_inet(host, htons(port), ret, ret_size);
 }
 
 static char *describe_inet(const SocketAddress *a, socklen_t size, char to[static SOCKET_NAME_MAX])

@@ -214,9 +214,9 @@ static const char *check_user(const char *item, Span *ret_bad)
 
 static bool is_port(const char *s)
 {
-    uint64_t port;
+    uint16_t port;
 
-    return parse_uint64(s, &port) == 0 && port >= 1 && port <= 65535;
+    return parse_port(span_of(s), &port) == 0 && port >= 1;
 }
 
 /* ADDRESS:PORT or [ADDRESS]:PORT. */

@@ -4,6 +4,7 @@
  * say two things. */
 #include "http/forwarded.h"
 
+#include "base/parse.h"
 #include "http/syntax.h"
 #include "http/target.h"
 
@@ -55,16 +56,9 @@ static Span protocol_to_proto(Span s)
 
 static bool is_port(Span s)
 {
-    unsigned port = 0;
+    uint16_t port;
 
-    if (s.size == 0 || s.size > 5 || s.data[0] == '0')
-        return false;
-    for (size_t i = 0; i < s.size; i++) {
-        if (!octet_is_digit(s.data[i]))
-            return false;
-        port = port * 10 + (unsigned)(s.data[i] - '0');
-    }
-    return port <= 65535;
+    return s.size > 0 && s.data[0] != '0' && parse_port(s, &port) == 0;
 }
 
 /* Applications put it in front of the links that they make, where "//" would name another host. */

@@ -4,6 +4,7 @@
 #include "http/proxy-protocol.h"
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 #include "base/span.h"
 #include "http/syntax.h"
 
@@ -58,19 +59,14 @@ static bool parse_address(Span word, int family, void *to)
     return inet_pton(family, text, to) == 1;
 }
 
-static bool parse_port(Span word, in_port_t *ret)
+static bool parse_canonical_port(Span word, in_port_t *ret)
 {
-    unsigned port = 0;
+    uint16_t port;
 
-    if (word.size == 0 || word.size > 5 || (word.size > 1 && word.data[0] == '0'))
+    if ((word.size > 1 && word.data[0] == '0') || parse_port(word, &port) < 0)
         return false;
-    for (size_t i = 0; i < word.size; i++) {
-        if (!octet_is_digit(word.data[i]))
-            return false;
-        port = port * 10 + (unsigned)(word.data[i] - '0');
-    }
-    *ret = htons((uint16_t)port);
-    return port <= 65535;
+    *ret = htons(port);
+    return true;
 }
 
 /* Where the address and the port of an end go. */
@@ -113,7 +109,8 @@ static int decode_v1(Span line, ProxyProtocol *p, const char **ret_reason)
     if (!parse_address(words[0], p->source.ss_family, address_of(&p->source)) ||
         !parse_address(words[1], p->source.ss_family, address_of(&p->destination)))
         return refuse(ret_reason, "malformed address");
-    if (!parse_port(words[2], port_of(&p->source)) || !parse_port(words[3], port_of(&p->destination)))
+    if (!parse_canonical_port(words[2], port_of(&p->source)) ||
+        !parse_canonical_port(words[3], port_of(&p->destination)))
         return refuse(ret_reason, "malformed port");
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "http/target.h"
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 #include "http/syntax.h"
 
 #include <arpa/inet.h>
@@ -43,18 +44,12 @@ size_t target_decode_path(Span path, char *to)
     return n;
 }
 
+/* RFC 3986 §3.2.3: it may be empty. */
 static bool is_port(Span s)
 {
-    unsigned port = 0;
+    uint16_t port;
 
-    for (size_t i = 0; i < s.size; i++) {
-        if (!octet_is_digit(s.data[i]))
-            return false;
-        port = port * 10 + (unsigned)(s.data[i] - '0');
-        if (port > 65535)
-            return false;
-    }
-    return true;
+    return s.size == 0 || parse_port(s, &port) == 0;
 }
 
 /* "[" IPv6 "]"; the future's addresses and zones are not for Host. Returns its size or 0. */

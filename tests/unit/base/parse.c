@@ -52,6 +52,36 @@ static const Case uint64_cases[] = {
     {"\xd9\xa1", -EINVAL, 0}, /* ARABIC-INDIC DIGIT ONE */
 };
 
+static const Case port_cases[] = {
+    {"0", 0, 0},
+    {"8000", 0, 8000},
+    {"00000000080", 0, 80},
+    {"65535", 0, 65535},
+    {"65536", -ERANGE, 0},
+    {"4294967297", -ERANGE, 0},
+    {"99999999999999999999999999", -ERANGE, 0},
+    {"99999999999999999999999999x", -EINVAL, 0},
+    {"", -EINVAL, 0},
+    {"+1", -EINVAL, 0},
+    {"-1", -EINVAL, 0},
+    {" 1", -EINVAL, 0},
+    {"1 ", -EINVAL, 0},
+    {"0x10", -EINVAL, 0},
+    {"8/", -EINVAL, 0},
+    {"8:", -EINVAL, 0},
+};
+
+/* As the others; a port has fewer bits than UNTOUCHED. */
+static int parse_port_text(const char *s, uint64_t *ret)
+{
+    uint16_t port = (uint16_t)UNTOUCHED;
+    int r = parse_port(span_of(s), &port);
+
+    if (r == 0 || port != (uint16_t)UNTOUCHED)
+        *ret = port;
+    return r;
+}
+
 static const Case size_cases[] = {
     {"0", 0, 0},
     {"8190", 0, 8190},
@@ -186,6 +216,7 @@ static void test_round_trip(void)
 int main(void)
 {
     check("parse_uint64", parse_uint64, uint64_cases, ELEMENTSOF(uint64_cases));
+    check("parse_port", parse_port_text, port_cases, ELEMENTSOF(port_cases));
     check("parse_size", parse_size, size_cases, ELEMENTSOF(size_cases));
     check("parse_duration", parse_duration, duration_cases, ELEMENTSOF(duration_cases));
     test_bool();
