@@ -4,5 +4,6 @@
 
 #include "base/span.h"
 
-/* Decodes up to the first octet that is no digit, "=" for one, or until `size` octets are in `to`. Returns their number. */
+/* Decodes up to the first octet that is no digit, "=" for one, or until `size` octets are in `to`. Returns
+ * their number. */
 size_t base64_decode(Span s, char *to, size_t size);

@@ -26,10 +26,12 @@ int buffer_append(Buffer *b, const void *data, size_t n);
 int buffer_append_string(Buffer *b, const char *s);
 int buffer_printf(Buffer *b, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
-/* Drops n bytes (at most buffer_size()) from the front; never moves the others, reuses the room when empty. */
+/* Drops n bytes (at most buffer_size()) from the front; never moves the others, reuses the room when
+ * empty. */
 void buffer_consume(Buffer *b, size_t n);
 
-/* Gives back the room that the bytes do not need; where there is none, they stay as they are. May move them. */
+/* Gives back the room that the bytes do not need; where there is none, they stay as they are. May move
+ * them. */
 void buffer_trim(Buffer *b);
 
 /* Empties it and keeps the memory. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The fields by which proxies tell what they saw, as a set: which of them are believed is the administrator's choice, since a
- * proxy passes on those that it does not write itself. */
+/* The fields by which proxies tell what they saw, as a set: which of them are believed is the administrator's
+ * choice, since a proxy passes on those that it does not write itself. */
 #pragma once
 
 typedef enum ProxyHeader {

@@ -14,8 +14,8 @@ typedef union SocketAddress {
  * "/path". 0, or -EINVAL. */
 int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size);
 
-/* Whether s, such an item, names the socket with address a (AF_INET, AF_INET6, AF_UNIX). A port alone names every socket of
- * that port. */
+/* Whether s, such an item, names the socket with address a (AF_INET, AF_INET6, AF_UNIX). A port alone names
+ * every socket of that port. */
 bool socket_address_matches(const SocketAddress *a, const char *s);
 
 /* How a socket is called in messages: "http://127.0.0.1:8000", "unix:/run/x.sock". The result is `to`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How many workers a generation has: what the keys of the configuration mean together. Every process that maps the
- * scoreboard counts its seats by this. */
+/* How many workers a generation has: what the keys of the configuration mean together. Every process that
+ * maps the scoreboard counts its seats by this. */
 #pragma once
 
 #include "config/config.h"

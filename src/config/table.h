@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking names up in the table of options, and what a mistyped one may have meant. Knows nothing of values. */
+/* Looking names up in the table of options, and what a mistyped one may have meant. Knows nothing of
+ * values. */
 #pragma once
 
 #include "config/config.h"

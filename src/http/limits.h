@@ -13,8 +13,8 @@ typedef struct HttpLimits {
     unsigned fields;     /* more: 431 */
     uint64_t body;       /* octets, decoded; more: 413; UINT64_MAX: any */
 
-    /* Names with '_' are dropped, or refused by 400, but for these (NULL-terminated, in any case; NULL: none), which the caller
-     * then gives to forwarder_fields_admit(). */
+    /* Names with '_' are dropped, or refused by 400, but for these (NULL-terminated, in any case; NULL:
+     * none), which the caller then gives to forwarder_fields_admit(). */
     bool refuses_ambiguous_names;
     char *const *forwarder_fields;
 } HttpLimits;

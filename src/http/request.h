@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A parsed request head. All spans point into the head's octets, which the caller keeps in place meanwhile. */
+/* A parsed request head. All spans point into the head's octets, which the caller keeps in place
+ * meanwhile. */
 #pragma once
 
 #include "base/span.h"

@@ -68,8 +68,8 @@ int response_set_status(Response *r, const char *status, size_t size);
  * lines apart. 0, -ENOMEM or RESPONSE_E_…. */
 int response_add_field(Response *r, const char *name, size_t name_size, const char *value, size_t value_size);
 
-/* The same for a field of a 103 (Early Hints, RFC 8297), appended to out with CRLF: end-to-end fields that tell a client
- * what it may begin with; none that frame, date, authorize or set a state. */
+/* The same for a field of a 103 (Early Hints, RFC 8297), appended to out with CRLF: end-to-end fields that
+ * tell a client what it may begin with; none that frame, date, authorize or set a state. */
 int response_add_hint(Buffer *out, const char *name, size_t name_size, const char *value, size_t value_size);
 
 /* Decides the framing and appends the whole head to out. known_length: octets of the body where the server

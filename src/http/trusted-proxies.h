@@ -10,8 +10,8 @@
 
 typedef struct TrustedProxies TrustedProxies;
 
-/* words: addresses, networks in CIDR form, "unix"; NULL-terminated, NULL for none. 0, -ENOMEM, or -EINVAL with
- * *ret_bad = the word that is none of these (borrowed; may be NULL). */
+/* words: addresses, networks in CIDR form, "unix"; NULL-terminated, NULL for none. 0, -ENOMEM, or -EINVAL
+ * with *ret_bad = the word that is none of these (borrowed; may be NULL). */
 int trusted_proxies_new(char *const *words, TrustedProxies **ret, const char **ret_bad);
 TrustedProxies *trusted_proxies_free(TrustedProxies *t);
 DEFINE_CLEANUP(TrustedProxies, trusted_proxies)

@@ -6,17 +6,18 @@
  *   zygote → supervisor   LOADED | FAILED (text: why)
  *   supervisor → zygote   SPAWN (seat; descriptor: the worker's end of its own channel)
  *   zygote → supervisor   SPAWNED (seat, pid; pid < 0: negative errno)
- *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve; text: CHANNEL_GO_CHECK
- *                         where the worker has to ask itself reload.check_path first)
+ *   supervisor → worker   GO (the supervisor knows the pid: load the application and serve;
+ *                         text: CHANNEL_GO_CHECK where the worker has to ask itself reload.check_path first)
  *   worker → supervisor   LOADED (the check begins; only where it was asked for)
  *   worker → supervisor   READY | FAILED (text)
  *   supervisor → worker   DRAIN (accept no more, finish, exit)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
  *   supervisor → worker   TRIM (memory is short: give back what is not needed)
  *   worker → supervisor   DRAIN (does not accept any more)
- *   worker → supervisor   REPLACE (text: "" has answered its number of requests; REPLACE_AFTER_HANG a request hangs in it;
- *                         serves on until DRAIN)
- *   worker → supervisor   MODULES (text: directories that code was imported from, a line each; develop.reload)
+ *   worker → supervisor   REPLACE (text: "" has answered its number of requests; REPLACE_AFTER_HANG a request
+ *                         hangs in it; serves on until DRAIN)
+ *   worker → supervisor   MODULES (text: directories that code was imported from, a line each;
+ *                         develop.reload)
  *
  * End of file means that the other end is gone. */
 #pragma once
@@ -62,12 +63,13 @@ typedef struct Message {
 /* Both ends CLOEXEC and non-blocking. 0 or negative errno. */
 int channel_new_pair(int ret_ends[2]);
 
-/* Sends one message; m->fds are not closed. Never waits, whatever the application has made of the descriptor's flags. 0,
- * -EAGAIN (the queue is full), -EPIPE, … */
+/* Sends one message; m->fds are not closed. Never waits, whatever the application has made of the
+ * descriptor's flags. 0, -EAGAIN (the queue is full), -EPIPE, … */
 int channel_send(int fd, const Message *m);
 
 /* Receives one message into *ret, whose descriptors (CLOEXEC) now belong to the caller: message_close_fds()
- * or TAKE_FD(). 0; CHANNEL_E_EOF; -EAGAIN; -EPROTO: malformed, nothing of it is kept; other negative errno. */
+ * or TAKE_FD(). 0; CHANNEL_E_EOF; -EAGAIN; -EPROTO: malformed, nothing of it is kept; other negative
+ * errno. */
 int channel_receive(int fd, Message *ret);
 
 void message_close_fds(Message *m);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What a site has done in all, in memory that outlives the supervisor: systemd stores it (sd_pid_notify_with_fds(3)), and the next
- * instance goes on in it, after a restart as after a crash. The workers write it themselves, so that nothing has to be saved: each
- * adds to one of several shards, which nobody ever resets; the total is their sum. As with the scoreboard, an application may
- * scribble over it: the numbers are for humans, and nothing is decided by them. */
+/* What a site has done in all, in memory that outlives the supervisor: systemd stores it
+ * (sd_pid_notify_with_fds(3)), and the next instance goes on in it, after a restart as after a crash. The
+ * workers write it themselves, so that nothing has to be saved: each adds to one of several shards, which
+ * nobody ever resets; the total is their sum. As with the scoreboard, an application may scribble over it:
+ * the numbers are for humans, and nothing is decided by them. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -25,7 +26,8 @@ typedef struct Totals {
 /* All zeros, in a memfd that can't change its size. The caller owns *ret and *ret_fd. 0 or negative errno. */
 int totals_new(Totals **ret, int *ret_fd);
 
-/* Maps what totals_new() made, here or in an earlier life; does not keep fd. -EPROTO: it is something else. */
+/* Maps what totals_new() made, here or in an earlier life; does not keep fd. -EPROTO: it is something
+ * else. */
 int totals_map(int fd, Totals **ret);
 
 Totals *totals_free(Totals *t);

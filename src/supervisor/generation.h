@@ -64,8 +64,8 @@ struct Generation {
     Generation *next;       /* in that list */
 };
 
-/* Starts the zygote. The new generation becomes the first of the list, which must outlive it. config belongs to it from now
- * on, also after an error. 0, negative errno, or WORKER_PROGRAM_E_NONE with *ret_error. */
+/* Starts the zygote. The new generation becomes the first of the list, which must outlive it. config belongs
+ * to it from now on, also after an error. 0, negative errno, or WORKER_PROGRAM_E_NONE with *ret_error. */
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,
                    int totals_fd, Generation **list, char **ret_error);
 
@@ -73,8 +73,8 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation)
 
-/* Does what is due: asks for the workers that are missing, n_more of them at most, and sees to all time limits. Returns
- * when it wants to be called again, at the latest. */
+/* Does what is due: asks for the workers that are missing, n_more of them at most, and sees to all time
+ * limits. Returns when it wants to be called again, at the latest. */
 usec_t generation_advance(Generation *g, unsigned n_more, usec_t now);
 
 /* More or fewer workers, as far as there may be; says so in the log. */
@@ -89,7 +89,8 @@ void generation_succeed(Generation *g, const Generation *before, usec_t now);
 /* A child has ended, stopped or gone on (waitid(2)). Whether it is one of the generation's. */
 bool generation_on_change(Generation *g, const siginfo_t *change, usec_t now);
 
-/* No more workers, but the zygote stays; who is not ready goes, and who serves goes on until generation_drain(). */
+/* No more workers, but the zygote stays; who is not ready goes, and who serves goes on until
+ * generation_drain(). */
 void generation_suspend(Generation *g, usec_t now);
 void generation_resume(Generation *g);
 

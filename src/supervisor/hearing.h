@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether to believe what a child says: the application can write what it likes to any descriptor that it finds, and knows
- * what our own code says there. Changes nothing; a child that is not believed is dropped by children.c. */
+/* Whether to believe what a child says: the application can write what it likes to any descriptor that it
+ * finds, and knows what our own code says there. Changes nothing; a child that is not believed is dropped by
+ * children.c. */
 #pragma once
 
 #include "ipc/channel.h"

@@ -35,8 +35,8 @@ void notify_close(Notifier *n);
 /* Whether somebody listens. */
 bool notify_is_on(const Notifier *n);
 
-/* To be called at each turn of the event loop: it is what the watchdog watches. Returns when it wants to be called
- * again, at the latest. */
+/* To be called at each turn of the event loop: it is what the watchdog watches. Returns when it wants to be
+ * called again, at the latest. */
 usec_t notify_advance(Notifier *n, usec_t now);
 
 /* These may be lost. False: it was. */
@@ -53,8 +53,8 @@ void notify_stopping(Notifier *n, const char *status);
 /* The service is to be treated as if its watchdog had run out. */
 void notify_hopeless(Notifier *n, const char *status);
 
-/* systemd is to keep a copy of fd, and pass it to the next instance under this name; or to keep none of that name any more. fd stays
- * open until notify_close(). */
+/* systemd is to keep a copy of fd, and pass it to the next instance under this name; or to keep none of that
+ * name any more. fd stays open until notify_close(). */
 void notify_store(Notifier *n, const char *name, int fd);
 void notify_unstore(Notifier *n, const char *name);
 

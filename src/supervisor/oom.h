@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether the kernel killed a process of this service for want of memory: the counter oom_kill in memory.events of the
- * cgroup that the supervisor is in, which is its unit's (cgroups(7), Documentation/admin-guide/cgroup-v2.rst). */
+/* Whether the kernel killed a process of this service for want of memory: the counter oom_kill in
+ * memory.events of the cgroup that the supervisor is in, which is its unit's (cgroups(7),
+ * Documentation/admin-guide/cgroup-v2.rst). */
 #pragma once
 
 #include <stdbool.h>

@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Hidden names are matched only by patterns that begin with their dot; "**" does not go into hidden directories. */
+/* Hidden names are matched only by patterns that begin with their dot; "**" does not go into hidden
+ * directories. */
 bool path_glob_matches(const char *pattern, const char *path);
 
 /* Whether something in this directory, or below it, may match. */

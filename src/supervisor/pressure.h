@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory pressure, as the service manager lets it be known: $MEMORY_PRESSURE_WATCH, set by systemd 254 and newer
- * (https://systemd.io/MEMORY_PRESSURE). */
+/* Memory pressure, as the service manager lets it be known: $MEMORY_PRESSURE_WATCH, set by systemd 254 and
+ * newer (https://systemd.io/MEMORY_PRESSURE). */
 #pragma once
 
 #include <systemd/sd-event.h>

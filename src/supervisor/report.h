@@ -16,8 +16,8 @@ typedef struct ReportSubject {
     pid_t pid;
 } ReportSubject;
 
-/* "was killed by signal 9 (SIGKILL)", "exited with status 1"; cut to fit. si_errno, which Linux leaves at 0, is ENOMEM where
- * the kernel did it for want of memory. The result is `to`. */
+/* "was killed by signal 9 (SIGKILL)", "exited with status 1"; cut to fit. si_errno, which Linux leaves at 0,
+ * is ENOMEM where the kernel did it for want of memory. The result is `to`. */
 char *report_describe_exit(const siginfo_t *exit, char *to, size_t size);
 
 /* A death that nobody here wanted, with the requests that the worker had in the application. */
@@ -35,7 +35,8 @@ void report_load_failed(const ReportSubject *who, const char *text);
 /* FAILED, after the application was loaded: why reload.check_path was not answered well. */
 void report_check_failed(const ReportSubject *who, const char *text);
 
-/* The request in a slot has run since started_usec, longer than limit_usec, and its worker does nothing about it. */
+/* The request in a slot has run since started_usec, longer than limit_usec, and its worker does nothing about
+ * it. */
 void report_request_timeout(const ReportSubject *who, const ScoreboardSlot *slot, usec_t started_usec,
                             usec_t limit_usec, usec_t now);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How many workers an elastic site should have: what they do, sample by sample, goes in, a number comes out. Knows no
- * process, reads no clock. */
+/* How many workers an elastic site should have: what they do, sample by sample, goes in, a number comes out.
+ * Knows no process, reads no clock. */
 #pragma once
 
 #include "base/parse.h"
@@ -13,10 +13,10 @@ typedef struct Sizing {
     unsigned n_threads; /* of each worker */
     usec_t grow_after_usec;
     usec_t shrink_after_usec;
-    usec_t
-        settled_usec; /* the last time that somebody was still to come; what waited before, waited for that */
-    usec_t
-        queued_usec; /* since when connections have been seen in the kernel's queue while all were busy; 0: none */
+    /* The last time that somebody was still to come; what waited before, waited for that. */
+    usec_t settled_usec;
+    /* Since when connections have been seen in the kernel's queue while all were busy; 0: none. */
+    usec_t queued_usec;
     usec_t needed_usec; /* the last time that all were needed */
 } Sizing;
 

@@ -24,11 +24,11 @@ typedef struct Sockets {
 #define SOCKETS_STORED "stored-totals"
 #define SOCKETS_E_REFUSED 1 /* can't be had; *ret_error says why */
 
-/* What systemd passed, by name: "http", "unknown" (no name) and "*.socket" (the unit's name) serve; *ret_stored is the caller's: what
- * an earlier instance gave to notify_store() as SOCKETS_STORED, or -EBADF; others are closed, with a warning or, where systemd
- * stores them, for ever. First thing in the process: the environment variables are consumed. *ret is
- * empty where nothing was passed. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to
- * free. */
+/* What systemd passed, by name: "http", "unknown" (no name) and "*.socket" (the unit's name) serve;
+ * *ret_stored is the caller's: what an earlier instance gave to notify_store() as SOCKETS_STORED, or -EBADF;
+ * others are closed, with a warning or, where systemd stores them, for ever. First thing in the process: the
+ * environment variables are consumed. *ret is empty where nothing was passed. 0, negative errno, or
+ * SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
 int sockets_take_passed(Notifier *n, Sockets *ret, int *ret_stored, char **ret_error);
 
 /* Binds and listens at each address; mode: of Unix sockets; group: a name, or NULL. *ret is empty after an

@@ -20,8 +20,8 @@ unsigned staffing_missing(const StaffingCount *c);
 /* How many of those that serve are to be told to go; the leaving ones first. */
 unsigned staffing_surplus(const StaffingCount *c);
 
-/* However many workers fail, each after a pause of its own: together they may not eat the machine. Each that failed costs
- * a while, and while more is owed than all of them cost that fail twice, nobody is spawned. */
+/* However many workers fail, each after a pause of its own: together they may not eat the machine. Each that
+ * failed costs a while, and while more is owed than all of them cost that fail twice, nobody is spawned. */
 typedef struct StaffingDebt {
     usec_t paid_usec; /* when nothing is owed any more */
 } StaffingDebt;
@@ -34,6 +34,6 @@ usec_t staffing_allows_at(const StaffingDebt *d, unsigned n_wanted);
 /* When it is hopeless: no worker has served since unserved_usec, and loading one may take load_usec. */
 usec_t staffing_hopeless_at(usec_t unserved_usec, usec_t load_usec);
 
-/* How long a worker is to live: lifetime_usec less up to a tenth, so that those who began together do not end together.
- * random: evenly distributed. */
+/* How long a worker is to live: lifetime_usec less up to a tenth, so that those who began together do not end
+ * together. random: evenly distributed. */
 usec_t staffing_lifetime(usec_t lifetime_usec, uint32_t random);

@@ -16,7 +16,7 @@ typedef struct Succession {
     bool sockets_are_held; /* by systemd, which starts the next instance when somebody connects */
     Totals *totals;        /* borrowed, as is totals_fd */
     int totals_fd;
-    Generation *generations; /* all: a list, the newest first. Retired ones serve until they are replaced, then go */
+    Generation *generations; /* all: the newest first. Retired ones serve until they are replaced, then go */
     Generation *candidate;   /* of them: has still to prove itself; NULL: none */
     Generation *current;     /* of them: serves; NULL: none yet, or none any more */
     Generation *fallback;    /* a retired one, whose zygote stays as long as current is watched; or NULL */

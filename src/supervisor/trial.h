@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The trial of a generation: it is begun as the candidate; judged, by whether it serves; rolls, worker by worker, into the
- * place of the one before; and is watched for reload.watch, within which it can still be taken back. Part of succession.h,
- * for succession.c alone: each function does what is due now, and returns whether that was anything. */
+/* The trial of a generation: it is begun as the candidate; judged, by whether it serves; rolls, worker by
+ * worker, into the place of the one before; and is watched for reload.watch, within which it can still be
+ * taken back. Part of succession.h, for succession.c alone: each function does what is due now, and returns
+ * whether that was anything. */
 #pragma once
 
 #include "supervisor/succession.h"

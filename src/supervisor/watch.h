@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* develop.reload: notices that source files change, by inotify(7). Directories are watched, not files, as editors
- * write a new file and rename it over the old one; what counts there are modules of Python, and what develop.watch
- * names. Which directories modules come from, workers tell. */
+/* develop.reload: notices that source files change, by inotify(7). Directories are watched, not files, as
+ * editors write a new file and rename it over the old one; what counts there are modules of Python, and what
+ * develop.watch names. Which directories modules come from, workers tell. */
 #pragma once
 
 #include "config/config.h"
@@ -29,13 +29,13 @@ typedef struct Watch {
     bool has_warned; /* it was said that not everything can be watched */
 } Watch;
 
-/* Before a generation loads. on_change is called when files have changed and then been left alone for a moment. With
- * develop.reload = no everything ends. */
+/* Before a generation loads. on_change is called when files have changed and then been left alone for a
+ * moment. With develop.reload = no everything ends. */
 void watch_begin(Watch *w, sd_event *event, const Config *config, WatchHandler on_change, void *userdata);
 
-/* The directories of modules, one a line; what is no absolute path is ignored, as the text comes from a worker. Those
- * of earlier generations stay: a module that fails now may be in one of them. Changes since watch_begin() count,
- * though nobody was watching there yet. */
+/* The directories of modules, one a line; what is no absolute path is ignored, as the text comes from a
+ * worker. Those of earlier generations stay: a module that fails now may be in one of them. Changes since
+ * watch_begin() count, though nobody was watching there yet. */
 void watch_add_modules(Watch *w, const char *directories);
 
 void watch_deinit(Watch *w);

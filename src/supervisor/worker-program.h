@@ -20,7 +20,8 @@ int worker_program_find(const char *virtualenv, char **ret_path, char **ret_erro
  * negative errno. */
 int worker_program_start(const char *path, const char *site, int *ret_channel, pid_t *ret_pid);
 
-/* The message HELLO. Descriptors of the scoreboard, of ipc/totals.h and of listeners are not closed. 0 or negative errno. */
+/* The message HELLO. Descriptors of the scoreboard, of ipc/totals.h and of listeners are not closed. 0 or
+ * negative errno. */
 #define WORKER_PROGRAM_LISTENERS_MAX 61 /* MESSAGE_FDS_MAX less three */
 int worker_program_greet(int channel, const char *site, unsigned generation, const Config *config,
                          int scoreboard_fd, int totals_fd, const int *listeners, size_t n_listeners);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The check of a worker that has still to prove its generation: before it takes a client's connection, the application is
- * asked for reload.check_path, through a connection that the worker has with itself. Only the status of the answer is looked
- * at. How long it may take is the supervisor's matter. Part of the loop, and called by its driver alone. */
+/* The check of a worker that has still to prove its generation: before it takes a client's connection, the
+ * application is asked for reload.check_path, through a connection that the worker has with itself. Only the
+ * status of the answer is looked at. How long it may take is the supervisor's matter. Part of the loop, and
+ * called by its driver alone. */
 #pragma once
 
 #include "worker/loop.h"
 
-/* Asks. The loop was made with is_held, and takes no connections until the answer is here: then the supervisor is told
- * READY, or FAILED and why; in the latter case the loop drains, and never takes any. 0 or negative errno. */
+/* Asks. The loop was made with is_held, and takes no connections until the answer is here: then the
+ * supervisor is told READY, or FAILED and why; in the latter case the loop drains, and never takes any. 0 or
+ * negative errno. */
 int check_begin(Loop *l);
 
 void check_on_event(Loop *l);

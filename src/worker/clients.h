@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How many connections each client address has to this worker: nobody takes them all. An IPv6 client is its /64, which is
- * what one customer is given (RFC 6177). */
+/* How many connections each client address has to this worker: nobody takes them all. An IPv6 client is its
+ * /64, which is what one customer is given (RFC 6177). */
 #pragma once
 
 #include <stdbool.h>
@@ -27,7 +27,7 @@ typedef struct Clients {
 void clients_init(Clients *c, unsigned max);
 void clients_deinit(Clients *c);
 
-/* One connection more of that address (AF_INET, AF_INET6). 0 with *ret, to be given to clients_leave() when the connection
- * ends; CLIENTS_E_FULL with *ret, which is not to be given back; -ENOMEM. */
+/* One connection more of that address (AF_INET, AF_INET6). 0 with *ret, to be given to clients_leave() when
+ * the connection ends; CLIENTS_E_FULL with *ret, which is not to be given back; -ENOMEM. */
 int clients_enter(Clients *c, const struct sockaddr_storage *address, Client **ret);
 void clients_leave(Clients *c, Client *client);

@@ -6,7 +6,8 @@
  *
  * The right to drive is one atomic word, the token:
  *   DRIVING(m)   m is in the loop; nobody else touches it
- *   RUNNING(m)   m runs the application, or trims, and drives on when that is done, unless the word was changed meanwhile
+ *   RUNNING(m)   m runs the application, or trims, and drives on when that is done, unless the word was
+ *                changed meanwhile
  *   FREE         offered by m to whoever idles
  * A watcher, one of the idle members, looks each HANDOFF_USEC whether the token is RUNNING for the same
  * request as last time, and then swaps it for its own DRIVING. Members 0 … threads-1 may run the application

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which descriptors of the process are the server's: its connections, its sockets, its loop. The application is in the same
- * process, and may close any of them, on purpose (os.closerange()) or by mistake; its number then goes to the next file or
- * client, to whom the server must not speak. And a child that it forks has them all, and would keep connections open that
- * the server has closed. */
+/* Which descriptors of the process are the server's: its connections, its sockets, its loop. The application
+ * is in the same process, and may close any of them, on purpose (os.closerange()) or by mistake; its number
+ * then goes to the next file or client, to whom the server must not speak. And a child that it forks has them
+ * all, and would keep connections open that the server has closed. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,9 +27,10 @@ void descriptors_remove(Descriptors *d, int fd);
 /* In a forked child: closes them all. */
 void descriptors_close(const Descriptors *d);
 
-/* Whether an error, as positive errno, of a call with a descriptor of one's own says that it is so no longer. */
+/* Whether an error, as positive errno, of a call with a descriptor of one's own says that it is so no
+ * longer. */
 bool descriptors_is_lost(int error);
 
-/* Says that the application has closed a descriptor of the server's, and ends the process: nobody can know what the others
- * are by now. */
+/* Says that the application has closed a descriptor of the server's, and ends the process: nobody can know
+ * what the others are by now. */
 _Noreturn void descriptors_give_up(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* develop.reload in a worker: tells the supervisor where the application's modules come from, and answers with the
- * reason where it does not load. */
+/* develop.reload in a worker: tells the supervisor where the application's modules come from, and answers
+ * with the reason where it does not load. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -14,8 +14,8 @@ Develop *develop_new(ChannelEnd channel);
 Develop *develop_free(Develop *d);
 DEFINE_CLEANUP(Develop, develop)
 
-/* Logs why there is no application, takes over the text, which has tracebacks, and returns a page that says the same. NULL:
- * no memory. */
+/* Logs why there is no application, takes over the text, which has tracebacks, and returns a page that says
+ * the same. NULL: no memory. */
 WsgiApp *develop_show(Develop *d, char *failure);
 
 /* After everything that may have imported a module. Waits where the supervisor is slow to read. */

@@ -7,12 +7,13 @@
 /* The timeouts of connections that are idle in a worker that drains. */
 void drain_init_timeouts(Loop *l);
 
-/* Accept no more; finish what is under way, for timeouts.graceful at most. takes_waiting: also what waits in the listeners'
- * queues now. */
+/* Accept no more; finish what is under way, for timeouts.graceful at most. takes_waiting: also what waits in
+ * the listeners' queues now. */
 void drain_begin(Loop *l, bool takes_waiting);
 
-/* The worker is to be told to go as soon as another serves in its place; the first time counts. One that is_held serves nobody
- * and asks for nothing: a request that hangs fails its check. reason: see ipc/channel.h. 0 or negative errno. */
+/* The worker is to be told to go as soon as another serves in its place; the first time counts. One that
+ * is_held serves nobody and asks for nothing: a request that hangs fails its check. reason: see
+ * ipc/channel.h. 0 or negative errno. */
 int drain_ask_for_replacement(Loop *l, const char *reason);
 
 /* Drained, and nothing is under way but requests that were given up. */

@@ -52,12 +52,13 @@ typedef struct Exchange {
     unsigned refused_status;
     const char *refused_reason;
 
-    /* While the application runs and something was sent or waits to be, its thread and the loop's share what follows. */
+    /* While the application runs and something was sent or waits to be, its thread and the loop's share what
+     * follows. */
     pthread_mutex_t lock;
     pthread_cond_t progress; /* signalled when output shrank or the client went away */
     bool is_streaming;       /* written by the application's thread, with the lock; by the loop's before */
-    /* The thread that runs the application adds nothing more to output; whoever of it and of the thread that overtakes it
-     * claims it first, sends it. */
+    /* The thread that runs the application adds nothing more to output; whoever of it and of the thread that
+     * overtakes it claims it first, sends it. */
     _Atomic bool is_complete;
     _Atomic bool is_overtaken;
     _Atomic bool is_claimed;

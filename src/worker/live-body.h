@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A body that the application receives itself, while its connection is checked out: the worker's side of
- * wsgi/body-source.h. The loop does not read from such a connection, so that neither thread waits for the other. */
+ * wsgi/body-source.h. The loop does not read from such a connection, so that neither thread waits for the
+ * other. */
 #pragma once
 
 #include "ipc/scoreboard.h"
@@ -18,5 +19,6 @@ typedef struct LiveBody {
     unsigned status;    /* and what to refuse the request with */
 } LiveBody;
 
-/* slot: of the running request; timeouts.request does not count what is waited for the client. All are borrowed. */
+/* slot: of the running request; timeouts.request does not count what is waited for the client. All are
+ * borrowed. */
 void live_body_init(LiveBody *b, Loop *l, Connection *c, ScoreboardSlot *slot);

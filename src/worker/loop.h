@@ -152,10 +152,12 @@ int loop_new(const LoopOptions *options, Loop **ret, char **ret_error);
 Loop *loop_free(Loop *l);
 DEFINE_CLEANUP(Loop, loop)
 
-/* Adds fd to the epoll set; source: what its events point to, a Source or what begins with one. 0 or negative errno. */
+/* Adds fd to the epoll set; source: what its events point to, a Source or what begins with one. 0 or negative
+ * errno. */
 int loop_watch(Loop *l, int fd, uint32_t events, void *source);
 
-/* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative errno. */
+/* Waits for events (not at all unless may_block) and handles them. Returns their number, or negative
+ * errno. */
 int loop_turn(Loop *l, bool may_block);
 
 /* Makes a blocking loop_turn() return. Any thread. */

@@ -49,10 +49,10 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n);
 /* Adds a range of a regular file, to go out after all bytes; one at a time. Takes fd over. */
 void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size);
 
-/* Sends what waits; at most a slice of memory and one of a file in one call, for the sake of other connections. 0: empty;
- * OUTPUT_E_PENDING; negative errno; -ENODATA: the file is shorter than it was. */
+/* Sends what waits; at most a slice of memory and one of a file in one call, for the sake of other
+ * connections. 0: empty; OUTPUT_E_PENDING; negative errno; -ENODATA: the file is shorter than it was. */
 int output_flush(Output *o, int socket);
 
-/* Whether something has been waiting all the time since the last call, in which the peer took fewer than `least` octets: what
- * is in the kernel's buffer, megabytes perhaps, it has not taken. */
+/* Whether something has been waiting all the time since the last call, in which the peer took fewer than
+ * `least` octets: what is in the kernel's buffer, megabytes perhaps, it has not taken. */
 bool output_lags(Output *o, int socket, uint64_t least);

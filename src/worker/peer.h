@@ -16,8 +16,9 @@ const char *peer_name(const Connection *c);
 /* Whether what it says of a client is believed. */
 bool peer_is_trusted(const Loop *l, const Connection *c);
 
-/* While c->awaits_proxy_header: takes the header off what was received. 0: it is gone, and c has the client's addresses;
- * HTTP_E_MORE; PROXY_PROTOCOL_E_INVALID or PEER_E_REFUSED: the connection is to be closed, and the log says why. */
+/* While c->awaits_proxy_header: takes the header off what was received. 0: it is gone, and c has the client's
+ * addresses; HTTP_E_MORE; PROXY_PROTOCOL_E_INVALID or PEER_E_REFUSED: the connection is to be closed, and the
+ * log says why. */
 int peer_read_header(Loop *l, Connection *c);
 
 /* Who asks whom, for the environ and the access log: borrows from the connection and its exchange. */

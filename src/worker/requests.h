@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The requests of a worker between the loop and the threads of the application: those that are ready wait in a queue, are
- * checked out to a thread, checked in with their responses; and responses wait for each other, to be sent together. */
+/* The requests of a worker between the loop and the threads of the application: those that are ready wait in
+ * a queue, are checked out to a thread, checked in with their responses; and responses wait for each other,
+ * to be sent together. */
 #pragma once
 
 #include "worker/loop.h"
@@ -19,8 +20,8 @@ bool requests_are_ready(const Loop *l);
 void requests_check_in(Loop *l, struct Connection *c);
 void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
 
-/* Keeps the answers of a connection back until requests_flush(), so that a batch of requests is computed before
- * the first answer wakes a client; requests_must_flush(): they should not wait any longer. */
+/* Keeps the answers of a connection back until requests_flush(), so that a batch of requests is computed
+ * before the first answer wakes a client; requests_must_flush(): they should not wait any longer. */
 void requests_keep_back(Loop *l, struct Connection *c);
 void requests_flush(Loop *l);
 bool requests_must_flush(const Loop *l);

@@ -10,6 +10,7 @@
  * error. slot: where the request is shown to run. */
 void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot);
 
-/* The calling thread has just taken the loop over from the one that runs the application for c: if the response is complete
- * already, it is not to wait for what the application does after it, in close() for example. */
+/* The calling thread has just taken the loop over from the one that runs the application for c: if the
+ * response is complete already, it is not to wait for what the application does after it, in close() for
+ * example. */
 void runner_on_overtaken(Loop *l, Connection *c);

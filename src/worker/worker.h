@@ -25,7 +25,8 @@ typedef struct WorkerOptions {
     WsgiApp *app;                /* preloaded, or NULL */
 } WorkerOptions;
 
-/* With the GIL: imports app.hooks, if there are any, and warns of what in them is never called. 0, or -1 with *ret_error. */
+/* With the GIL: imports app.hooks, if there are any, and warns of what in them is never called. 0, or -1 with
+ * *ret_error. */
 int worker_load_hooks(const Config *config, WsgiHooks **ret, char **ret_error);
 
 /* With the GIL, in the forked child, after interpreter_after_fork_child(). Waits for GO, loads the

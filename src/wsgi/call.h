@@ -26,11 +26,11 @@ enum {
     WSGI_E_BODY,      /* source failed, and the application let what that raised pass: source->reason */
 };
 
-/* With the GIL; releases it only in sink->wait() and source->wait(), and to write out a line of wsgi.errors. body: the
- * whole request body, decoded; chunked ones get CONTENT_LENGTH = spool_size(body). source: in its place, where a body is
- * read while it comes. Both NULL: none. Borrowed for the call: wsgi.input, if the application keeps it, reads as empty
- * afterwards.
- * Returns 0: sink->end() was called and went well; or WSGI_E_…. *ret_error: text with the traceback for the log, to
- * be freed, or NULL where there is nothing to say; an error of close() after a complete response is returned with 0. */
+/* With the GIL; releases it only in sink->wait() and source->wait(), and to write out a line of wsgi.errors.
+ * body: the whole request body, decoded; chunked ones get CONTENT_LENGTH = spool_size(body). source: in its
+ * place, where a body is read while it comes. Both NULL: none. Borrowed for the call: wsgi.input, if the
+ * application keeps it, reads as empty afterwards. Returns 0: sink->end() was called and went well; or
+ * WSGI_E_…. *ret_error: text with the traceback for the log, to be freed, or NULL where there is nothing to
+ * say; an error of close() after a complete response is returned with 0. */
 int wsgi_call(WsgiApp *app, const Request *request, const Spool *body, BodySource *source,
               const WsgiPeer *peer, ResponseSink *sink, char **ret_error);

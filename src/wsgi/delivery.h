@@ -26,8 +26,8 @@ void delivery_init(Delivery *x, ResponseSink *sink);
 /* An interim response, before delivery_begin(). */
 int delivery_send_interim(Delivery *x, const char *data, size_t size);
 
-/* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. Where the head names a file, this
- * is the whole response. */
+/* Makes the head final if it isn't yet. known_length: octets of the whole body, or -1. Where the head names a
+ * file, this is the whole response. */
 int delivery_begin(Delivery *x, int64_t known_length);
 
 /* After delivery_begin(). last: nothing follows for sure. */

@@ -64,6 +64,7 @@ void environ_base_clear(EnvironBase *base);
 /* Puts an object into the base: wsgi.input, wsgi.errors, wsgi.early_hints. */
 int environ_base_set(EnvironBase *base, const EnvironCache *cache, EnvironKey key, PyObject *value);
 
-/* A new reference to a dict of its own, or NULL with an exception. body: NULL where it is not here as a whole. */
+/* A new reference to a dict of its own, or NULL with an exception. body: NULL where it is not here as a
+ * whole. */
 PyObject *environ_new(EnvironBase *base, EnvironCache *cache, const Request *request, const Spool *body,
                       const WsgiPeer *peer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An application in the place of one that could not be loaded: answers every request with status 500 and the reason.
- * For development alone, as it shows source code. */
+/* An application in the place of one that could not be loaded: answers every request with status 500 and the
+ * reason. For development alone, as it shows source code. */
 #pragma once
 
 #include "wsgi/app.h"

@@ -27,6 +27,7 @@ static inline bool hooks_see_requests(const WsgiHooks *hooks)
     return hooks && (hooks->functions[HOOK_REQUEST_STARTED] || hooks->functions[HOOK_REQUEST_FINISHED]);
 }
 
-/* Both: 0, or -1 with an exception. A child that the function has forked does not return. status: 0 for none. */
+/* Both: 0, or -1 with an exception. A child that the function has forked does not return. status: 0 for
+ * none. */
 int hooks_request_started(const WsgiHooks *hooks, PyObject *environ);
 int hooks_request_finished(const WsgiHooks *hooks, PyObject *environ, unsigned status, usec_t duration_usec);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions of the site's own that are called as its workers and their requests come and go: those of one module that have
- * these names.
+/* Functions of the site's own that are called as its workers and their requests come and go: those of one
+ * module that have these names.
  *
  *   worker_start(worker)     after the fork, before the application is imported where it is not preloaded
  *   worker_ready(worker)     before the worker serves
@@ -25,8 +25,8 @@ typedef struct WsgiWorker {
 /* Imports the module and looks for the functions. A function that can't take its arguments is an error. */
 int wsgi_hooks_load(const char *module, WsgiHooks **ret, char **ret_error);
 
-/* What the module has that looks like a hook and is never called, as gunicorn calls it, and what to write instead: text for
- * the log, to be freed; NULL: nothing. */
+/* What the module has that looks like a hook and is never called, as gunicorn calls it, and what to write
+ * instead: text for the log, to be freed; NULL: nothing. */
 char *wsgi_hooks_describe_strangers(const WsgiHooks *hooks);
 
 /* In the worker. hooks: NULL for none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.input: the request body, read with the semantics of io.BytesIO, and never past its end: from a Spool, when it is
- * here as a whole, or from a BodySource, when it is on its way. */
+/* wsgi.input: the request body, read with the semantics of io.BytesIO, and never past its end: from a Spool,
+ * when it is here as a whole, or from a BodySource, when it is on its way. */
 #pragma once
 
 #include "wsgi/python.h"

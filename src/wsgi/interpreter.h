@@ -12,9 +12,10 @@ typedef struct InterpreterOptions {
 } InterpreterOptions;
 
 /* Every *ret_error here is text for the log, to be freed. 0, or -1 with *ret_error.
- * Afterwards the calling thread holds the GIL and is the main one of the threading module; faulthandler is on for
- * SIGABRT, SIGSEGV, SIGBUS, SIGFPE and SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are line-buffered; no
- * signal handler of Python is installed, nor will be by an import. PYTHONHOME is taken out of the environment. */
+ * Afterwards the calling thread holds the GIL and is the main one of the threading module; faulthandler is on
+ * for SIGABRT, SIGSEGV, SIGBUS, SIGFPE and SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are
+ * line-buffered; no signal handler of Python is installed, nor will be by an import. PYTHONHOME is taken out
+ * of the environment. */
 int interpreter_init(const InterpreterOptions *options, char **ret_error);
 
 /* Around a fork in the thread that holds the GIL: before, then in the parent, and in the child that goes on
@@ -23,15 +24,15 @@ void interpreter_before_fork(void);
 void interpreter_after_fork_parent(void);
 void interpreter_after_fork_child(void);
 
-/* A child of os.fork() in the application has a copy of the worker around it: of its connections, its loop, its locks. It may
- * run on and exit, but must not come back into the server. */
+/* A child of os.fork() in the application has a copy of the worker around it: of its connections, its loop,
+ * its locks. It may run on and exit, but must not come back into the server. */
 bool interpreter_is_forked_child(void);
 
 /* Called in each such child first, until it is set anew; NULL: nothing is. Only what is async-signal-safe. */
 void interpreter_on_forked_child(void (*callback)(void *arg), void *arg);
 
-/* Ends such a child: by its SystemExit if that is the current exception, else with status 1 and a line on stderr. With the
- * GIL. */
+/* Ends such a child: by its SystemExit if that is the current exception, else with status 1 and a line on
+ * stderr. With the GIL. */
 _Noreturn void interpreter_exit_forked_child(void);
 
 /* gc.collect() and gc.freeze(), once, before the first fork. */

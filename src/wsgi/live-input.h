@@ -17,7 +17,8 @@ typedef struct LiveInput {
     bool is_busy;       /* a thread waits in it */
 } LiveInput;
 
-/* Up to n octets, fewer at the end of the body; unless all, it waits for the first one only. NULL with an exception. */
+/* Up to n octets, fewer at the end of the body; unless all, it waits for the first one only. NULL with an
+ * exception. */
 PyObject *live_input_read(LiveInput *live, uint64_t n, bool all);
 
 /* Up to a newline and with it, n octets at most. Likewise. */

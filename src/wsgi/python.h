@@ -50,8 +50,8 @@ static inline bool python_has_traceback(PyObject *exception)
     return traceback && !Py_IsNone(traceback);
 }
 
-/* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it is
- * asked by, and a new one every time would fill it. */
+/* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it
+ * is asked by, and a new one every time would fill it. */
 static inline PyObject *python_get_attribute(PyObject *object, const char *name)
 {
     _cleanup_decref_ PyObject *string = PyUnicode_InternFromString(name);

@@ -18,13 +18,13 @@ struct ResponseSink {
     /* Filled by start_response through response_set_status() and response_add_field(). */
     Response *response;
 
-    /* Sends an interim response (1xx), whole, at once; before begin(), any number of times. Nothing to a client that does
-     * not know them. 0, SINK_E_WAIT, SINK_E_GONE, negative errno. */
+    /* Sends an interim response (1xx), whole, at once; before begin(), any number of times. Nothing to a
+     * client that does not know them. 0, SINK_E_WAIT, SINK_E_GONE, negative errno. */
     int (*send_interim)(ResponseSink *sink, const char *data, size_t size);
 
-    /* Instead of begin(), where response->file_naming is set: makes that file the whole response, or refuses. Called
-     * without the GIL, since opening a file may take time. write() and end() do nothing from then on. 0, SINK_E_GONE,
-     * negative errno. */
+    /* Instead of begin(), where response->file_naming is set: makes that file the whole response, or refuses.
+     * Called without the GIL, since opening a file may take time. write() and end() do nothing from then on.
+     * 0, SINK_E_GONE, negative errno. */
     int (*send_named_file)(ResponseSink *sink);
 
     /* The head is final. known_length: octets of the whole body if known, else -1. 0, SINK_E_GONE, negative

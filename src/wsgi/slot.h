@@ -37,7 +37,7 @@ typedef struct SlotPool {
 int slot_pool_init(SlotPool *pool);
 void slot_pool_clear(SlotPool *pool);
 
-/* A slot bound to a delivery and a body, from one of both (NULL, NULL: empty); NULL with an exception. slot_give_back()
- * unbinds it and renews what the application has kept. */
+/* A slot bound to a delivery and a body, from one of both (NULL, NULL: empty); NULL with an exception.
+ * slot_give_back() unbinds it and renews what the application has kept. */
 Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body, BodySource *source);
 void slot_give_back(SlotPool *pool, Slot *slot);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an application calls to speak to its client: start_response and the write callable that it returns (PEP 3333), and
- * wsgi.early_hints. */
+/* What an application calls to speak to its client: start_response and the write callable that it returns
+ * (PEP 3333), and wsgi.early_hints. */
 #pragma once
 
 #include "wsgi/python.h"
@@ -40,8 +40,8 @@ static inline void start_response_detach(DeliveryCallable *s)
     s->delivery = s->write->delivery = s->early_hints->delivery = NULL;
 }
 
-/* Whether nobody but its owner holds them, and the owner's environ wsgi.early_hints, so that they can serve the next
- * request. */
+/* Whether nobody but its owner holds them, and the owner's environ wsgi.early_hints, so that they can serve
+ * the next request. */
 static inline bool start_response_is_unshared(DeliveryCallable *s)
 {
     return Py_REFCNT(s) == 1 && Py_REFCNT(s->write) == 1 && Py_REFCNT(s->early_hints) == 2;
