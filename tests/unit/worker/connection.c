@@ -135,35 +135,37 @@ static void test_answer_while_flushing(void)
     pair_stop(&p);
 }
 
-static void rig_ask(Rig *g, uint64_t n)
+static void pair_ask(Pair *p, uint64_t n)
 {
-    is_int(send(g->client, OPTIONS, strlen(OPTIONS), 0), (long)strlen(OPTIONS));
-    for (int i = 0; i < TURNS_MAX && g->total.requests < n; i++)
-        loop_turn(g->loop, false);
-    is_int(g->total.requests, n);
+    const TotalsShard *total = &p->rig.total;
+
+    is_int(send(p->client, OPTIONS, strlen(OPTIONS), 0), (long)strlen(OPTIONS));
+    for (int i = 0; i < TURNS_MAX && total->requests < n; i++)
+        loop_turn(p->rig.loop, false);
+    is_int(total->requests, n);
 }
 
 /* workers.max_requests: where the supervisor does not read, the worker asks with each response until it could, once. */
 static void test_replacement_is_asked_again(void)
 {
     static Message m = {.type = MESSAGE_MODULES};
-    Rig g;
+    Pair p;
 
-    rig_start(&g);
-    g.loop->n_until_replaced = 2;
-    while (channel_send(g.channel[1], &m) == 0)
+    pair_start(&p);
+    p.rig.loop->n_until_replaced = 2;
+    while (channel_send(p.rig.channel[1], &m) == 0)
         ;
     for (uint64_t n = 1; n <= 3; n++)
-        rig_ask(&g, n);
-    ok(!g.loop->is_replacement_asked);
-    while (channel_receive(g.channel[0], &m) == 0)
+        pair_ask(&p, n);
+    ok(!p.rig.loop->is_replacement_asked);
+    while (channel_receive(p.rig.channel[0], &m) == 0)
         ;
-    rig_ask(&g, 4);
-    is_int(channel_receive(g.channel[0], &m), 0);
+    pair_ask(&p, 4);
+    is_int(channel_receive(p.rig.channel[0], &m), 0);
     is_int(m.type, MESSAGE_REPLACE);
-    rig_ask(&g, 5);
-    is_int(channel_receive(g.channel[0], &m), -EAGAIN);
-    rig_stop(&g);
+    pair_ask(&p, 5);
+    is_int(channel_receive(p.rig.channel[0], &m), -EAGAIN);
+    pair_stop(&p);
 }
 
 /* timeouts.request stands still while a body is waited for; where the request was given up, it does not start again. */
