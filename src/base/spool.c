@@ -44,7 +44,8 @@ void spool_deinit(Spool *s)
 
 void spool_clear(Spool *s)
 {
-    spool_close_files(s);
+    if (s->fd >= 0)
+        spool_close_files(s);
     if (s->memory.capacity > MEMORY_KEPT_MAX)
         buffer_deinit(&s->memory);
     else

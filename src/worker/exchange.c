@@ -90,6 +90,12 @@ void exchange_next_request(Exchange *x)
     x->error = (free(x->error), NULL);
 }
 
+/* Nothing of a request was looked at, and nobody was refused, since exchange_next_request(). */
+static bool exchange_is_fresh(const Exchange *x)
+{
+    return x->scan.position == 0 && x->status == 0;
+}
+
 void exchange_pool_put(ExchangePool *p, Exchange *x)
 {
     p->n_used--;
@@ -98,8 +104,10 @@ void exchange_pool_put(ExchangePool *p, Exchange *x)
         return;
     }
     buffer_clear(&x->in);
-    x->head_size = 0;
-    exchange_next_request(x);
+    if (!exchange_is_fresh(x)) {
+        x->head_size = 0;
+        exchange_next_request(x);
+    }
     output_clear(&x->output);
     atomic_store_explicit(&x->is_gone, false, memory_order_relaxed);
     x->next_free = p->free;

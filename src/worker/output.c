@@ -101,10 +101,11 @@ int output_queue(Output *o, const struct iovec *iov, int n)
 static ssize_t send_vector(int socket, struct iovec *iov, int n)
 {
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t sent;
 
     do
-        sent = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = n == 1 ? send(socket, iov->iov_base, iov->iov_len, flags) : sendmsg(socket, &m, flags);
     while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return sent;
