@@ -16,7 +16,7 @@
 typedef struct ScoreboardSlot {
     _Alignas(64) _Atomic uint64_t
         started_usec;                     /* CLOCK_MONOTONIC of the running request, 0 when there is none */
-    char request[SCOREBOARD_REQUEST_MAX]; /* its request line, escaped; set before started_usec */
+    char request[SCOREBOARD_REQUEST_MAX]; /* its request line as it was sent; set before started_usec */
 } ScoreboardSlot;
 
 /* One seat: a worker and its successors. */

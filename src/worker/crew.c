@@ -2,7 +2,6 @@
 /* The threads of a worker, and which of them drives the loop. */
 #include "worker/crew.h"
 
-#include "base/escape.h"
 #include "base/log.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
@@ -59,11 +58,13 @@ static void crew_finish(Crew *w, int error)
 
 static void slot_begin(ScoreboardSlot *slot, const Exchange *x, usec_t now)
 {
-    size_t n = escape_bytes(slot->request, 32, x->request.method);
+    Span method = x->request.method, target = x->request.target;
+    size_t n = (size_t)(target.data + target.size - method.data) + sizeof " HTTP/1.1" - 1;
 
-    slot->request[n++] = ' ';
-    n += escape_bytes(slot->request + n, sizeof slot->request - n - sizeof " HTTP/1.1", x->request.target);
-    memcpy(slot->request + n, x->request.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1", sizeof " HTTP/1.1");
+    if (n < sizeof slot->request)
+        *(char *)mempcpy(slot->request, method.data, n) = '\0';
+    else
+        memcpy(mempcpy(slot->request, method.data, sizeof slot->request - 4), "...", 4);
     atomic_store_explicit(&slot->started_usec, now, memory_order_release);
 }
 
