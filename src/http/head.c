@@ -172,7 +172,7 @@ static inline int scan_value(HeadScan *scan, const char *data, size_t end, size_
 
 static inline int scan_name(HeadScan *scan, const char *data, size_t end, size_t stop)
 {
-    scan->position = octets_end(data, scan->position, stop, OCTET_TOKEN);
+    scan->position = octets_token_end(data, scan->position, stop);
     if (scan->position == end)
         return 0;
     if (scan->position >= stop)

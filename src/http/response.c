@@ -105,29 +105,34 @@ int response_set_status(Response *r, const char *status, size_t size)
 
 static FieldKind field_kind(Span name)
 {
-    static const struct {
-        Span name;
-        FieldKind kind;
-    } kinds[] = {
-        {SPAN_LITERAL("connection"), FIELD_CONNECTION},
-        {SPAN_LITERAL("content-length"), FIELD_CONTENT_LENGTH},
-        {SPAN_LITERAL("date"), FIELD_DATE},
-        {SPAN_LITERAL("keep-alive"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("proxy-authenticate"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("proxy-authorization"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("proxy-connection"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("server"), FIELD_SERVER},
-        {SPAN_LITERAL("te"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("trailer"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("trailers"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("transfer-encoding"), FIELD_HOP_BY_HOP},
-        {SPAN_LITERAL("upgrade"), FIELD_HOP_BY_HOP},
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
-        if (token_is(name, kinds[i].name))
-            return kinds[i].kind;
-    return FIELD_PLAIN;
+    switch (name.size) {
+    case 2:
+        return TOKEN_IS(name, "te") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 4:
+        return TOKEN_IS(name, "date") ? FIELD_DATE : FIELD_PLAIN;
+    case 6:
+        return TOKEN_IS(name, "server") ? FIELD_SERVER : FIELD_PLAIN;
+    case 7:
+        return TOKEN_IS(name, "trailer") || TOKEN_IS(name, "upgrade") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 8:
+        return TOKEN_IS(name, "trailers") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 10:
+        if (TOKEN_IS(name, "connection"))
+            return FIELD_CONNECTION;
+        return TOKEN_IS(name, "keep-alive") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 14:
+        return TOKEN_IS(name, "content-length") ? FIELD_CONTENT_LENGTH : FIELD_PLAIN;
+    case 16:
+        return TOKEN_IS(name, "proxy-connection") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 17:
+        return TOKEN_IS(name, "transfer-encoding") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 18:
+        return TOKEN_IS(name, "proxy-authenticate") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    case 19:
+        return TOKEN_IS(name, "proxy-authorization") ? FIELD_HOP_BY_HOP : FIELD_PLAIN;
+    default:
+        return FIELD_PLAIN;
+    }
 }
 
 /* Connection may say how long the connection lives, and nothing else. */

@@ -79,10 +79,20 @@ static inline size_t octets_end(const char *data, size_t from, size_t to, unsign
 }
 
 #ifdef __SSE2__
-/* A bit for each of 16 octets, set where it is not of OCTET_VALUE. */
-static inline unsigned octets16_not_value(const char *data)
+static inline __m128i octets16(const char *data)
 {
-    __m128i octets = _mm_loadu_si128((const __m128i *)(const void *)data);
+    return _mm_loadu_si128((const __m128i *)(const void *)data);
+}
+
+/* 8 octets and as many NUL. */
+static inline __m128i octets8(const char *data)
+{
+    return _mm_loadl_epi64((const __m128i *)(const void *)data);
+}
+
+/* A bit for each octet, set where it is not of OCTET_VALUE. */
+static inline unsigned octets_not_value(__m128i octets)
+{
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(octets, _mm_set1_epi8(0x1f)), octets);
     __m128i tab = _mm_cmpeq_epi8(octets, _mm_set1_epi8('\t'));
     __m128i del = _mm_cmpeq_epi8(octets, _mm_set1_epi8(0x7f));
@@ -91,32 +101,86 @@ static inline unsigned octets16_not_value(const char *data)
 }
 #endif
 
-/* octets_end() for OCTET_VALUE, 16 octets at a time: values are most of a head. */
+#ifdef __SSE2__
+static inline __m128i octets_in_range(__m128i octets, char first, char n)
+{
+    __m128i offset = _mm_sub_epi8(octets, _mm_set1_epi8(first));
+
+    return _mm_cmpeq_epi8(_mm_min_epu8(offset, _mm_set1_epi8((char)(n - 1))), offset);
+}
+
+/* A bit for each octet, set where it is no letter, digit or '-', as most octets of a token are. */
+static inline unsigned octets_not_word(__m128i octets)
+{
+    __m128i letter = octets_in_range(_mm_or_si128(octets, _mm_set1_epi8(0x20)), 'a', 26);
+    __m128i digit = octets_in_range(octets, '0', 10);
+    __m128i dash = _mm_cmpeq_epi8(octets, _mm_set1_epi8('-'));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), dash)) ^ 0xffff;
+}
+#endif
+
+/* octets_end() for OCTET_VALUE, 16 or 8 octets at a time, the last ones twice: values are most of a head. */
 static inline size_t octets_value_end(const char *data, size_t from, size_t to)
 {
 #ifdef __SSE2__
-    for (; from + 16 <= to; from += 16) {
-        unsigned mask = octets16_not_value(data + from);
+    size_t size = to - from;
+    unsigned mask = 0;
 
-        if (mask)
+    for (; from + 16 <= to; from += 16)
+        if ((mask = octets_not_value(octets16(data + from))))
             return from + (unsigned)__builtin_ctz(mask);
-    }
+    if (size >= 16 && (mask = octets_not_value(octets16(data + to - 16))) == 0)
+        return to;
+    if (size >= 8 && size < 16 && (octets_not_value(octets8(data + from)) & 0xff) == 0 &&
+        (octets_not_value(octets8(data + to - 8)) & 0xff) == 0)
+        return to;
 #endif
     return octets_end(data, from, to, OCTET_VALUE);
 }
 
+/* octets_end() for OCTET_TOKEN. */
+static inline size_t octets_token_end(const char *data, size_t from, size_t to)
+{
+#ifdef __SSE2__
+    for (; from + 16 <= to; from += 16) {
+        unsigned mask = octets_not_word(octets16(data + from));
+
+        if (mask) {
+            from += (unsigned)__builtin_ctz(mask);
+            break;
+        }
+    }
+#endif
+    return octets_end(data, from, to, OCTET_TOKEN);
+}
+
 static inline bool span_is_token(Span s)
 {
-    return s.size > 0 && octets_end(s.data, 0, s.size, OCTET_TOKEN) == s.size;
+#ifdef __SSE2__
+    if (s.size >= 8 && s.size < 16 && (octets_not_word(octets8(s.data)) & 0xff) == 0 &&
+        (octets_not_word(octets8(s.data + s.size - 8)) & 0xff) == 0)
+        return true;
+#endif
+    return s.size > 0 && octets_token_end(s.data, 0, s.size) == s.size;
 }
 
 /* Whether a token is this name, which is given in lower case and consists of letters, digits and '-' only:
  * those have bit 0x20 set, and no other octet of a token becomes one of them by setting it. */
 static inline bool token_is(Span token, Span lower)
 {
+    uint64_t a, b;
+    size_t i = 0;
+
     if (token.size != lower.size)
         return false;
-    for (size_t i = 0; i < lower.size; i++)
+    for (; i + sizeof a <= lower.size; i += sizeof a) {
+        memcpy(&a, token.data + i, sizeof a);
+        memcpy(&b, lower.data + i, sizeof b);
+        if ((a | UINT64_C(0x2020202020202020)) != b)
+            return false;
+    }
+    for (; i < lower.size; i++)
         if ((token.data[i] | 0x20) != lower.data[i])
             return false;
     return true;
