@@ -374,13 +374,13 @@ static int read_fields(const TrustedProxies *t, unsigned believed, Request *r, S
     return merge(r, said, forwarded);
 }
 
-int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Request *r, Forwarded *ret)
+int forwarded_resolve(const TrustedProxies *t, unsigned believed, Request *r, Forwarded *ret)
 {
     Span said[N_PARTS] = {0}, prefix;
     int status;
 
     *ret = (Forwarded){0};
-    if (!t || !has_forwarded_fields(believed, r) || !trusted_proxies_contain_peer(t, peer))
+    if (!t || !has_forwarded_fields(believed, r))
         return 0;
     status = read_fields(t, believed, r, said);
     if (status != 0)

@@ -17,8 +17,7 @@ typedef struct Forwarded {
     bool https; /* it is https */
 } Forwarded;
 
-/* believed: a set of ProxyHeader; other fields are not looked at. peer: the textual IP address of the
- * connection's other end, empty for a Unix socket. Fields of peers that are not trusted count for nothing,
- * and neither does what stands left of the address. t may be NULL: nobody is trusted. 0, or 400 with
- * r->reason where the fields contradict each other or are malformed. */
-int forwarded_resolve(const TrustedProxies *t, unsigned believed, Span peer, Request *r, Forwarded *ret);
+/* t: NULL where the connection's other end is none of them: then the fields count for nothing, and neither
+ * does ever what stands left of the address. believed: a set of ProxyHeader; other fields are not looked at.
+ * 0, or 400 with r->reason where the fields contradict each other or are malformed. */
+int forwarded_resolve(const TrustedProxies *t, unsigned believed, Request *r, Forwarded *ret);

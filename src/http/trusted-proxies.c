@@ -31,8 +31,8 @@ bool trusted_proxies_parse_address(Span s, struct in6_addr *ret)
     if (s.size == 0 || s.size >= sizeof(text))
         return false;
     *(char *)mempcpy(text, s.data, s.size) = '\0';
-    if (inet_pton(AF_INET6, text, ret) == 1)
-        return true;
+    if (memchr(s.data, ':', s.size))
+        return inet_pton(AF_INET6, text, ret) == 1;
     if (inet_pton(AF_INET, text, &v4) != 1)
         return false;
     *ret = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};

@@ -37,6 +37,7 @@ typedef struct Connection {
     bool must_linger;               /* input may be unread: close in stages */
     bool awaits_proxy_header;       /* nothing of a request comes before it */
     bool is_nameless;               /* a proxy does not know its client: address is not his */
+    bool is_from_proxy;             /* one of proxy.trusted has that address */
     bool https;                     /* says a proxy by the PROXY protocol */
     uint32_t n_lingered;            /* octets dropped while LINGERING */
     char address[INET6_ADDRSTRLEN]; /* of the client; "" on a Unix socket */

@@ -115,10 +115,10 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     int r = intake_parse(l, x, head_size);
 
     if (r == 0 && l->limits.forwarder_fields)
-        r = forwarder_fields_admit(&x->request, &l->limits, peer_is_trusted(l, c));
+        r = forwarder_fields_admit(&x->request, &l->limits, peer_is_trusted(c));
     if (r == 0)
-        r = forwarded_resolve(c->is_nameless ? NULL : l->trusted, l->believed, span_of(c->address),
-                              &x->request, &x->forwarded);
+        r = forwarded_resolve(peer_is_trusted(c) ? l->trusted : NULL, l->believed, &x->request,
+                              &x->forwarded);
     if (r != 0) {
         connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
         return;

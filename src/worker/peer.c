@@ -31,12 +31,30 @@ static void print_address(const struct sockaddr_storage *a, char to[static INET6
     }
 }
 
-static void peer_read_addresses(Connection *c, const struct sockaddr_storage *peer)
+static bool address_is_trusted(const TrustedProxies *t, const struct sockaddr_storage *a)
+{
+    struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}}; /* RFC 4291 §2.5.5.2 */
+
+    if (a->ss_family == AF_INET6)
+        return trusted_proxies_contain(t, &((const struct sockaddr_in6 *)a)->sin6_addr);
+    if (a->ss_family != AF_INET)
+        return trusted_proxies_contain_peer(t, SPAN_LITERAL(""));
+    memcpy(&mapped.s6_addr[12], &((const struct sockaddr_in *)a)->sin_addr, sizeof(struct in_addr));
+    return trusted_proxies_contain(t, &mapped);
+}
+
+static void peer_set_client(const Loop *l, Connection *c, const struct sockaddr_storage *a)
+{
+    print_address(a, c->address, c->port);
+    c->is_from_proxy = address_is_trusted(l->trusted, a);
+}
+
+static void peer_read_addresses(const Loop *l, Connection *c, const struct sockaddr_storage *peer)
 {
     struct sockaddr_storage own;
     socklen_t size = sizeof own;
 
-    print_address(peer, c->address, c->port);
+    peer_set_client(l, c, peer);
     memcpy(c->server_port, c->listener->port, sizeof c->server_port);
     if (c->listener->is_wildcard && getsockname(c->fd, (struct sockaddr *)&own, &size) == 0)
         print_address(&own, c->server_address, c->server_port);
@@ -48,8 +66,7 @@ static bool peer_count(Loop *l, Connection *c, const struct sockaddr_storage *pe
     Client *client;
     int r;
 
-    if (l->clients.max == 0 || !c->address[0] ||
-        trusted_proxies_contain_peer(l->trusted, span_of(c->address)))
+    if (l->clients.max == 0 || !c->address[0] || c->is_from_proxy)
         return true;
     r = clients_enter(&l->clients, peer, &client);
     if (r == 0)
@@ -68,11 +85,6 @@ const char *peer_name(const Connection *c)
     return c->address[0] ? c->address : "a local client";
 }
 
-bool peer_is_trusted(const Loop *l, const Connection *c)
-{
-    return !c->is_nameless && trusted_proxies_contain_peer(l->trusted, span_of(c->address));
-}
-
 /* --- the PROXY protocol --- */
 
 /* One record a minute is enough: others cause them as often as they like. */
@@ -87,7 +99,7 @@ static bool note_is_due(const Loop *l, usec_t *next_usec)
 /* The header is believed whatever it says: from everybody else it is not even read. */
 static bool peer_may_proxy(Loop *l, const Connection *c)
 {
-    if (peer_is_trusted(l, c))
+    if (peer_is_trusted(c))
         return true;
     if (note_is_due(l, &l->next_stranger_note_usec))
         log_notice("Closed a connection from %s: its listener is one of proxy.protocol, which is for "
@@ -98,7 +110,7 @@ static bool peer_may_proxy(Loop *l, const Connection *c)
 
 bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer)
 {
-    peer_read_addresses(c, peer);
+    peer_read_addresses(l, c, peer);
     if (!c->listener->is_proxied)
         return peer_count(l, c, peer);
     c->awaits_proxy_header = true;
@@ -113,7 +125,7 @@ static bool peer_replace(Loop *l, Connection *c, const ProxyProtocol *p)
     if (p->origin != PROXY_PROTOCOL_CLIENT)
         return true;
     c->https = p->https;
-    print_address(&p->source, c->address, c->port);
+    peer_set_client(l, c, &p->source);
     if (p->destination.ss_family != AF_UNIX)
         print_address(&p->destination, c->server_address, c->server_port);
     return peer_count(l, c, &p->source);

@@ -14,7 +14,10 @@ bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer);
 const char *peer_name(const Connection *c);
 
 /* Whether what it says of a client is believed. */
-bool peer_is_trusted(const Loop *l, const Connection *c);
+static inline bool peer_is_trusted(const Connection *c)
+{
+    return c->is_from_proxy && !c->is_nameless;
+}
 
 /* While c->awaits_proxy_header: takes the header off what was received. 0: it is gone, and c has the client's
  * addresses; HTTP_E_MORE; PROXY_PROTOCOL_E_INVALID or PEER_E_REFUSED: the connection is to be closed, and the

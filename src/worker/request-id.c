@@ -23,7 +23,7 @@ char *request_id_field(const Loop *l, const Connection *c, char to[static REQUES
     const Exchange *x = c->exchange;
     Span id = request_field(&x->request, "x-request-id");
 
-    if (id_is_sane(id) && peer_is_trusted(l, c))
+    if (id_is_sane(id) && peer_is_trusted(c))
         snprintf(to, REQUEST_ID_FIELD_SIZE, REQUEST_ID_KEY "%.*s", (int)id.size, id.data);
     else
         snprintf(to, REQUEST_ID_FIELD_SIZE, REQUEST_ID_KEY "%016" PRIx64, l->first_request + x->serial);

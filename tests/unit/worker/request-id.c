@@ -8,7 +8,7 @@
 
 static Loop loop = {.first_request = 0xfffffffffffffffe};
 static Exchange exchange = {.serial = 1};
-static Connection connection = {.exchange = &exchange, .address = "192.0.2.1"};
+static Connection connection = {.exchange = &exchange, .is_from_proxy = true};
 
 static const char *id_with(const char *value)
 {
@@ -50,19 +50,14 @@ static void test_of_a_proxy(void)
 
 static void test_of_a_stranger(void)
 {
-    strcpy(connection.address, "198.51.100.1");
+    connection.is_from_proxy = false;
     is_string(id_with("mine"), "REQUEST_ID=0000000000000000");
 }
 
 int main(void)
 {
-    static char *trusted[] = {(char *)"192.0.2.1", NULL};
-    const char *bad;
-
-    is_int(trusted_proxies_new(trusted, &loop.trusted, &bad), 0);
     test_own();
     test_of_a_proxy();
     test_of_a_stranger();
-    trusted_proxies_free(loop.trusted);
     return tap_done();
 }
