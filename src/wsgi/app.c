@@ -248,15 +248,6 @@ static PyObject *load_callable(const char *text)
     return TAKE_PTR(object);
 }
 
-static char *load_report(const char *text)
-{
-    _cleanup_free_ char *what = NULL;
-
-    if (asprintf(&what, "cannot load the application '%s'", text) < 0)
-        return NULL;
-    return exception_take_report(what);
-}
-
 int wsgi_app_load(const char *spec, WsgiApp **ret, char **ret_error)
 {
     WsgiApp *app = calloc(1, sizeof(WsgiApp));
@@ -267,7 +258,7 @@ int wsgi_app_load(const char *spec, WsgiApp **ret, char **ret_error)
     else
         PyErr_NoMemory();
     if (!app || !app->callable) {
-        *ret_error = load_report(spec);
+        *ret_error = exception_take_report("cannot load the application '%s'", spec);
         free(app);
         return -1;
     }

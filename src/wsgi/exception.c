@@ -5,6 +5,7 @@
 
 #include "wsgi/exception.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,22 +85,28 @@ static bool is_from_python(PyObject *exception)
     return python_has_traceback(exception) || PyErr_GivenExceptionMatches(exception, PyExc_SyntaxError);
 }
 
-char *exception_take_report(const char *what)
+char *exception_take_report(const char *what, ...)
 {
     _cleanup_decref_ PyObject *exception = python_take_exception();
-    _cleanup_free_ char *headline = NULL, *text = NULL;
+    _cleanup_free_ char *subject = NULL, *headline = NULL, *text = NULL;
     char *report;
     bool foreign;
+    va_list ap;
     int n;
 
-    if (!exception)
-        return strdup(what);
+    va_start(ap, what);
+    n = vasprintf(&subject, what, ap);
+    va_end(ap);
+    if (n < 0)
+        subject = NULL;
+    if (!subject || !exception)
+        return TAKE_PTR(subject);
     foreign = is_from_python(exception);
     headline = format_text(exception, foreign ? format_plain : PyObject_Str);
     text = foreign ? traceback_text(exception) : NULL;
     if (headline)
         headline[strcspn(headline, "\n")] = '\0';
-    n = asprintf(&report, "%s: %s%s%s", what, headline ? headline : Py_TYPE(exception)->tp_name,
+    n = asprintf(&report, "%s: %s%s%s", subject, headline ? headline : Py_TYPE(exception)->tp_name,
                  text ? "\n" : "", text ? text : "");
     return n < 0 ? NULL : report;
 }

@@ -8,6 +8,6 @@
 /* With the traceback, as the interpreter prints it. */
 char *exception_take_text(void);
 
-/* "what: message"; where Python code had a part in it, "what: Type: message" and the traceback in the lines
- * below. */
-char *exception_take_report(const char *what);
+/* "WHAT: message"; where Python code had a part in it, "WHAT: Type: message" and the traceback in the lines
+ * below. what: as for printf(3). */
+__attribute__((__format__(__printf__, 1, 2))) char *exception_take_report(const char *what, ...);

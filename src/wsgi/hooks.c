@@ -91,15 +91,6 @@ static int find_hooks(WsgiHooks *hooks, const char *module)
     return -1;
 }
 
-static char *load_report(const char *module)
-{
-    _cleanup_free_ char *what = NULL;
-
-    if (asprintf(&what, "cannot load the hooks of the module '%s'", module) < 0)
-        return NULL;
-    return exception_take_report(what);
-}
-
 int wsgi_hooks_load(const char *module, WsgiHooks **ret, char **ret_error)
 {
     WsgiHooks *hooks = calloc(1, sizeof *hooks);
@@ -108,7 +99,7 @@ int wsgi_hooks_load(const char *module, WsgiHooks **ret, char **ret_error)
     if (!hooks)
         PyErr_NoMemory();
     if (!hooks || find_hooks(hooks, module) < 0) {
-        *ret_error = load_report(module);
+        *ret_error = exception_take_report("cannot load the hooks of the module '%s'", module);
         wsgi_hooks_free(hooks);
         return -1;
     }
@@ -241,13 +232,10 @@ static int call(const WsgiHooks *hooks, HookKind kind, PyObject *const args[])
 static int call_for_worker(const WsgiHooks *hooks, HookKind kind, char **ret_error)
 {
     PyObject *args[] = {NULL, hooks->worker};
-    _cleanup_free_ char *what = NULL;
 
     if (!hooks->functions[kind] || call(hooks, kind, args + 1) == 0)
         return 0;
-    if (asprintf(&what, "%s() of app.hooks failed", hook_table[kind].name) < 0)
-        what = NULL;
-    *ret_error = exception_take_report(what ? what : "app.hooks");
+    *ret_error = exception_take_report("%s() of app.hooks failed", hook_table[kind].name);
     return -1;
 }
 
