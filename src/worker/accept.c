@@ -79,8 +79,9 @@ static int refuse_unknown_listener(const Loop *l, const char *word, char **ret_e
 
 static int accept_select_proxied(Loop *l, char **ret_error)
 {
-    for (char **word = l->config->proxy_protocol; l->n_listeners > 0 && word && *word;
-         word++) { /* none: cgunicorn check */
+    if (l->n_listeners == 0) /* cgunicorn check */
+        return 0;
+    for (char **word = l->config->proxy_protocol; word && *word; word++) {
         bool is_found = false;
 
         for (size_t i = 0; i < l->n_listeners; i++)
