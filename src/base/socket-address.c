@@ -72,6 +72,25 @@ int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size)
     return parse_inet(host, htons(port), ret, ret_size);
 }
 
+void socket_address_print(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
+                          char port[static SOCKET_PORT_MAX])
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+
+    to[0] = port[0] = '\0';
+    if (a->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, SOCKET_PORT_MAX, "%u", ntohs(in->sin_port));
+    } else if (a->ss_family == AF_INET6) {
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
+        snprintf(port, SOCKET_PORT_MAX, "%u", ntohs(in6->sin6_port));
+    }
+}
+
 static char *describe_inet(const SocketAddress *a, socklen_t size, char to[static SOCKET_NAME_MAX])
 {
     char host[INET6_ADDRSTRLEN + 16] = "?", port[8] = "?";

@@ -36,17 +36,13 @@ static int listener_init(Listener *listener, int fd)
         return -errno;
     listener->source.type = SOURCE_LISTENER;
     listener->fd = fd;
-    if (a.any.sa_family == AF_INET) {
+    socket_address_print(&a.storage, listener->name, listener->port);
+    if (a.any.sa_family == AF_INET)
         listener->is_wildcard = a.in.sin_addr.s_addr == htonl(INADDR_ANY);
-        inet_ntop(AF_INET, &a.in.sin_addr, listener->name, sizeof listener->name);
-        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in.sin_port));
-    } else if (a.any.sa_family == AF_INET6) {
+    else if (a.any.sa_family == AF_INET6)
         listener->is_wildcard = IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr);
-        inet_ntop(AF_INET6, &a.in6.sin6_addr, listener->name, sizeof listener->name);
-        snprintf(listener->port, sizeof listener->port, "%u", ntohs(a.in6.sin6_port));
-    } else {
+    else
         snprintf(listener->name, sizeof listener->name, "localhost");
-    }
     return 0;
 }
 

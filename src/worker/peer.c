@@ -3,33 +3,11 @@
 #include "worker/peer.h"
 
 #include "base/log.h"
+#include "base/socket-address.h"
 #include "http/proxy-protocol.h"
 #include "http/syntax.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
-
 #define NOTE_EVERY_USEC (60 * USEC_PER_SEC)
-
-/* An IPv4 client of a listener for both families reads like one of an IPv4 listener. */
-static void print_address(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
-                          char port[static 6])
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)a;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
-
-    to[0] = port[0] = '\0';
-    if (a->ss_family == AF_INET) {
-        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, 6, "%u", ntohs(in->sin_port));
-    } else if (a->ss_family == AF_INET6) {
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, 6, "%u", ntohs(in6->sin6_port));
-    }
-}
 
 static bool address_is_trusted(const TrustedProxies *t, const struct sockaddr_storage *a)
 {
@@ -45,7 +23,7 @@ static bool address_is_trusted(const TrustedProxies *t, const struct sockaddr_st
 
 static void peer_set_client(const Loop *l, Connection *c, const struct sockaddr_storage *a)
 {
-    print_address(a, c->address, c->port);
+    socket_address_print(a, c->address, c->port);
     c->is_from_proxy = address_is_trusted(l->trusted, a);
 }
 
@@ -57,7 +35,7 @@ static void peer_read_addresses(const Loop *l, Connection *c, const struct socka
     peer_set_client(l, c, peer);
     memcpy(c->server_port, c->listener->port, sizeof c->server_port);
     if (c->listener->is_wildcard && getsockname(c->fd, (struct sockaddr *)&own, &size) == 0)
-        print_address(&own, c->server_address, c->server_port);
+        socket_address_print(&own, c->server_address, c->server_port);
 }
 
 /* False: the client has too many. */
@@ -127,7 +105,7 @@ static bool peer_replace(Loop *l, Connection *c, const ProxyProtocol *p)
     c->https = p->https;
     peer_set_client(l, c, &p->source);
     if (p->destination.ss_family != AF_UNIX)
-        print_address(&p->destination, c->server_address, c->server_port);
+        socket_address_print(&p->destination, c->server_address, c->server_port);
     return peer_count(l, c, &p->source);
 }
 

@@ -13,22 +13,17 @@ static const char *parsed(const char *text, char to[static 128])
 {
     SocketAddress a;
     socklen_t size;
-    char host[INET6_ADDRSTRLEN];
+    char host[INET6_ADDRSTRLEN], port[SOCKET_PORT_MAX];
     int r = socket_address_parse(text, &a, &size);
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&a.storage;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a.storage;
 
     to[0] = '\0';
     if (r < 0)
         return to;
-    if (a.any.sa_family == AF_INET && size == sizeof(*in))
-        (void)snprintf(to, 128, "%s %d", inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)),
-                       ntohs(in->sin_port));
-    else if (a.any.sa_family == AF_INET6 && size == sizeof(*in6))
-        (void)snprintf(to, 128, "%s %d", inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)),
-                       ntohs(in6->sin6_port));
-    else if (a.any.sa_family == AF_UNIX)
+    socket_address_print(&a.storage, host, port);
+    if (a.any.sa_family == AF_UNIX && !host[0] && !port[0])
         (void)snprintf(to, 128, "%s", ((const struct sockaddr_un *)&a.storage)->sun_path);
+    else if (size == (a.any.sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)))
+        (void)snprintf(to, 128, "%s %s", host, port);
     return to;
 }
 
@@ -42,6 +37,7 @@ static void test_addresses(void)
         {"0.0.0.0:8000", "0.0.0.0 8000"},
         {"[::1]:8000", "::1 8000"},
         {"[::]:1", ":: 1"},
+        {"[::ffff:192.0.2.7]:1", "192.0.2.7 1"},
         {"/run/x.sock", "/run/x.sock"},
         {"65536", ""},
         {"", ""},
