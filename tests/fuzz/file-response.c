@@ -97,11 +97,6 @@ static bool read_date(const char *text, time_t now, time_t *ret)
 
 /* --- the request's fields --- */
 
-static bool is(Span s, const char *literal)
-{
-    return s.size == strlen(literal) && (s.size == 0 || strncasecmp(s.data, literal, s.size) == 0);
-}
-
 /* How often the field is there; *ret: its last value, to be freed. */
 static size_t find(const Request *q, const char *name, char **ret)
 {
@@ -109,7 +104,7 @@ static size_t find(const Request *q, const char *name, char **ret)
 
     *ret = NULL;
     for (size_t i = 0; i < q->n_fields; i++) {
-        if (!is(q->fields[i].name, name))
+        if (!fuzz_is(q->fields[i].name, name))
             continue;
         n++;
         free(*ret);
@@ -277,7 +272,7 @@ static Expected expect(const Case *c)
 
     if (e.status == 206)
         e.status = 200;
-    if (e.status != 200 || !(is(c->request.method, "GET") || is(c->request.method, "HEAD")))
+    if (e.status != 200 || !(fuzz_is(c->request.method, "GET") || fuzz_is(c->request.method, "HEAD")))
         return e;
     e.status = expect_preconditions(c);
     if (e.status > 200)
@@ -299,7 +294,7 @@ static void copy_value(char **to, Span name, Span value, const char *wanted)
         value = (Span){value.data + 1, value.size - 1};
     while (value.size > 0 && strchr(" \t", value.data[value.size - 1]))
         value.size--;
-    if (*to || !is(name, wanted))
+    if (*to || !fuzz_is(name, wanted))
         return;
     *to = strndup(value.data, value.size);
     fuzz_check(*to, "no memory");

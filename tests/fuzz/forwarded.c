@@ -45,20 +45,6 @@ typedef struct Address {
     uint8_t octets[16];
 } Address;
 
-static Span trim(Span s)
-{
-    while (s.size > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = (Span){s.data + 1, s.size - 1};
-    while (s.size > 0 && (s.data[s.size - 1] == ' ' || s.data[s.size - 1] == '\t'))
-        s.size--;
-    return s;
-}
-
-static bool is(Span s, const char *literal)
-{
-    return s.size == strlen(literal) && (s.size == 0 || strncasecmp(s.data, literal, s.size) == 0);
-}
-
 /* --- the second reading --- */
 
 static bool read_address(Span s, Address *ret)
@@ -161,7 +147,7 @@ static size_t list_elements(const Case *c, const char *name, Span elements[stati
     for (size_t i = 0; i < c->request.n_fields; i++) {
         Span rest = c->fields[i].value;
 
-        if (!is(c->fields[i].name, name) || !is_believed(c, name))
+        if (!fuzz_is(c->fields[i].name, name) || !is_believed(c, name))
             continue;
         while (n < ELEMENTS_MAX && fuzz_take(&rest, ',', &elements[n]))
             n++;
@@ -176,11 +162,11 @@ static int expect_address(const Case *c, Span *ret)
 
     *ret = (Span){NULL, 0};
     for (size_t n = list_elements(c, "X-Forwarded-For", elements); n-- > 0;) {
-        Span element = trim(elements[n]);
+        Span element = fuzz_trim(elements[n]);
 
         if (element.size == 0 || (trusts_unix(c) && span_equal(element, SPAN_LITERAL("unix:"))))
             continue;
-        if (is(element, "unknown"))
+        if (fuzz_is(element, "unknown"))
             break;
         if (!read_hop(element, &text, &a))
             return 400;
@@ -193,22 +179,22 @@ static int expect_address(const Case *c, Span *ret)
 
 static bool is_scheme(Span s)
 {
-    return is(s, "http") || is(s, "https");
+    return fuzz_is(s, "http") || fuzz_is(s, "https");
 }
 
 static bool is_switch(Span s)
 {
-    return is(s, "on") || is(s, "off");
+    return fuzz_is(s, "on") || fuzz_is(s, "off");
 }
 
 static bool is_protocol(Span s)
 {
-    return is_scheme(s) || is(s, "ssl");
+    return is_scheme(s) || fuzz_is(s, "ssl");
 }
 
 static bool is_secure(Span s)
 {
-    return is(s, "https") || is(s, "ssl") || is(s, "on");
+    return fuzz_is(s, "https") || fuzz_is(s, "ssl") || fuzz_is(s, "on");
 }
 
 static bool is_same_scheme(Span a, Span b)
@@ -245,9 +231,9 @@ static bool read_kind(const Case *c, const char *name, bool (*is_valid)(Span), b
 
     *ret = (Span){NULL, 0};
     for (size_t i = 0; i < n; i++) {
-        if (!is_valid(trim(elements[i])) || !is_same(trim(elements[i]), trim(elements[0])))
+        if (!is_valid(fuzz_trim(elements[i])) || !is_same(fuzz_trim(elements[i]), fuzz_trim(elements[0])))
             return false;
-        *ret = trim(elements[i]);
+        *ret = fuzz_trim(elements[i]);
     }
     return true;
 }
@@ -281,18 +267,12 @@ static int expect(const Case *c, Forwarded *ret)
 
 /* --- checks --- */
 
-static void check_span(const char *what, Span got, Span expected)
-{
-    fuzz_check(span_equal(got, expected), "%s \"%.*s\", expected \"%.*s\"", what, (int)got.size,
-               got.size > 0 ? got.data : "", (int)expected.size, expected.size > 0 ? expected.data : "");
-}
-
 static void check_same(const Forwarded *got, const Forwarded *expected)
 {
-    check_span("address", got->address, expected->address);
-    check_span("host", got->host, expected->host);
-    check_span("port", got->port, expected->port);
-    check_span("prefix", got->prefix, expected->prefix);
+    fuzz_check_span("address", got->address, expected->address);
+    fuzz_check_span("host", got->host, expected->host);
+    fuzz_check_span("port", got->port, expected->port);
+    fuzz_check_span("prefix", got->prefix, expected->prefix);
     fuzz_check(got->https == expected->https && got->says_scheme == expected->says_scheme, "https %d",
                got->https);
 }
@@ -300,7 +280,7 @@ static void check_same(const Forwarded *got, const Forwarded *expected)
 static bool has_field(const Case *c, const char *name)
 {
     for (size_t i = 0; i < c->request.n_fields; i++)
-        if (is(c->fields[i].name, name) && is_believed(c, name))
+        if (fuzz_is(c->fields[i].name, name) && is_believed(c, name))
             return true;
     return false;
 }
@@ -330,12 +310,12 @@ static void check_client(const Case *c, const TrustedProxies *t, const char *nam
 
     if (!f->address.data || !read_address(f->address, &a) || trusts(c, &a) || !has_field(c, name))
         return;
-    while (!is(c->fields[i].name, name))
+    while (!fuzz_is(c->fields[i].name, name))
         i++;
     n = asprintf(&value, "%.*s, %.*s", (int)c->client.size, c->client.data, (int)c->fields[i].value.size,
                  c->fields[i].value.data);
     fuzz_check(n >= 0, "no memory");
-    changed.fields[i].value = trim((Span){value, (size_t)n});
+    changed.fields[i].value = fuzz_trim((Span){value, (size_t)n});
     changed.request.fields = changed.fields;
     fuzz_check(forwarded_resolve(t, c->believed, &changed.request, &got) == 0, "%s: %s", name, value);
     check_same(&got, f);
@@ -403,7 +383,7 @@ static void read_fields(Case *c, Span rest)
     c->believed = PROXY_HEADERS_ALL;
     while (fuzz_take(&rest, '\n', &line))
         if (line.size > 0)
-            read_field(c, line.data[0], trim((Span){line.data + 1, line.size - 1}));
+            read_field(c, line.data[0], fuzz_trim((Span){line.data + 1, line.size - 1}));
     c->request.fields = c->fields;
 }
 

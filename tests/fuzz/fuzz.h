@@ -65,3 +65,26 @@ static inline bool fuzz_take(Span *rest, char separator, Span *ret)
     *rest = end ? (Span){end + 1, rest->size - ret->size - 1} : (Span){NULL, 0};
     return true;
 }
+
+/* --- what second readings share --- */
+
+/* Without regard to case. */
+static inline bool fuzz_is(Span s, const char *literal)
+{
+    return s.size == strlen(literal) && (s.size == 0 || strncasecmp(s.data, literal, s.size) == 0);
+}
+
+static inline Span fuzz_trim(Span s)
+{
+    while (s.size > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
+        s = (Span){s.data + 1, s.size - 1};
+    while (s.size > 0 && (s.data[s.size - 1] == ' ' || s.data[s.size - 1] == '\t'))
+        s.size--;
+    return s;
+}
+
+static inline void fuzz_check_span(const char *what, Span got, Span expected)
+{
+    fuzz_check(span_equal(got, expected), "%s is \"%.*s\", expected \"%.*s\"", what, (int)got.size,
+               got.size > 0 ? got.data : "", (int)expected.size, expected.size > 0 ? expected.data : "");
+}

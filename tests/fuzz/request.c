@@ -103,19 +103,13 @@ static void check_properties(const Request *r, Span head, const HttpLimits *limi
 
 /* --- the second reading --- */
 
-static void check_span(const char *what, Span got, Span expected)
-{
-    fuzz_check(span_equal(got, expected), "%s is \"%.*s\", expected \"%.*s\"", what, (int)got.size,
-               got.size > 0 ? got.data : "", (int)expected.size, expected.size > 0 ? expected.data : "");
-}
-
 static void check_equal(const Request *r, const Request *expected)
 {
-    check_span("method", r->method, expected->method);
-    check_span("target", r->target, expected->target);
-    check_span("path", r->path, expected->path);
-    check_span("query", r->query, expected->query);
-    check_span("host", r->host, expected->host);
+    fuzz_check_span("method", r->method, expected->method);
+    fuzz_check_span("target", r->target, expected->target);
+    fuzz_check_span("path", r->path, expected->path);
+    fuzz_check_span("query", r->query, expected->query);
+    fuzz_check_span("host", r->host, expected->host);
     fuzz_check(r->version_minor == expected->version_minor, "%u", r->version_minor);
     fuzz_check(r->content_length == expected->content_length, "%lld", (long long)r->content_length);
     fuzz_check(r->chunked == expected->chunked, "%d", r->chunked);
@@ -126,8 +120,8 @@ static void check_equal(const Request *r, const Request *expected)
     fuzz_check(r->n_dropped_fields == expected->n_dropped_fields, "%u", r->n_dropped_fields);
     fuzz_check(r->n_fields == expected->n_fields, "%zu, expected %zu", r->n_fields, expected->n_fields);
     for (size_t i = 0; i < r->n_fields; i++) {
-        check_span("name", r->fields[i].name, expected->fields[i].name);
-        check_span("value", r->fields[i].value, expected->fields[i].value);
+        fuzz_check_span("name", r->fields[i].name, expected->fields[i].name);
+        fuzz_check_span("value", r->fields[i].value, expected->fields[i].value);
     }
 }
 
@@ -149,8 +143,8 @@ static void check_parse(StrictHead *strict, Span head, const HttpLimits *limits)
         fuzz_check(status == 400 || status == 413 || status == 417 || status == 431 || status == 501, "%d",
                    status);
         fuzz_check(r.reason, "%d without a reason", status);
-        check_span("method", r.method, expected.method);
-        check_span("target", r.target, expected.target);
+        fuzz_check_span("method", r.method, expected.method);
+        fuzz_check_span("target", r.target, expected.target);
     }
     request_deinit(&r);
 }

@@ -34,20 +34,6 @@ static Span octets_of(const Buffer *b)
 
 /* --- what may be said, a second time --- */
 
-static bool is(Span s, const char *literal)
-{
-    return s.size == strlen(literal) && (s.size == 0 || strncasecmp(s.data, literal, s.size) == 0);
-}
-
-static Span trim(Span s)
-{
-    while (s.size > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = (Span){s.data + 1, s.size - 1};
-    while (s.size > 0 && (s.data[s.size - 1] == ' ' || s.data[s.size - 1] == '\t'))
-        s.size--;
-    return s;
-}
-
 static bool is_text(Span s)
 {
     for (size_t i = 0; i < s.size; i++)
@@ -102,9 +88,9 @@ static int judge_connection(Expected *e, Span value)
     int r = 0;
 
     while (r == 0 && fuzz_take(&value, ',', &option)) {
-        option = trim(option);
-        close |= is(option, "close");
-        if (option.size > 0 && !is(option, "close") && !is(option, "keep-alive"))
+        option = fuzz_trim(option);
+        close |= fuzz_is(option, "close");
+        if (option.size > 0 && !fuzz_is(option, "close") && !fuzz_is(option, "keep-alive"))
             r = RESPONSE_E_HOP_BY_HOP;
     }
     e->close |= close;
@@ -135,22 +121,22 @@ static int judge_field(Expected *e, Span name, Span value)
         "transfer-encoding",
     };
 
-    value = trim(value);
+    value = fuzz_trim(value);
     if (!is_token(name))
         return RESPONSE_E_NAME;
     if (!is_text(value))
         return RESPONSE_E_VALUE;
     for (size_t i = 0; i < ELEMENTSOF(servers_own); i++)
-        if (is(name, servers_own[i]))
+        if (fuzz_is(name, servers_own[i]))
             return RESPONSE_E_HOP_BY_HOP;
-    if (is(name, "connection"))
+    if (fuzz_is(name, "connection"))
         return judge_connection(e, value);
-    if (is(name, "content-length"))
+    if (fuzz_is(name, "content-length"))
         return judge_length(e, value);
-    if ((is(name, "date") && e->date) || (is(name, "server") && e->server))
+    if ((fuzz_is(name, "date") && e->date) || (fuzz_is(name, "server") && e->server))
         return 0;
-    e->date |= is(name, "date");
-    e->server |= is(name, "server");
+    e->date |= fuzz_is(name, "date");
+    e->server |= fuzz_is(name, "server");
     return expect_line(e, name, value);
 }
 
@@ -163,11 +149,11 @@ static void check_hint(Span name, Span value)
     };
     _cleanup_(buffer_deinit) Buffer out = {0};
     Expected e = {.length = -1};
-    int judged = is(name, "connection") && is_text(trim(value)) ? RESPONSE_E_HOP_BY_HOP : 0;
+    int judged = fuzz_is(name, "connection") && is_text(fuzz_trim(value)) ? RESPONSE_E_HOP_BY_HOP : 0;
     int got = response_add_hint(&out, name.data, name.size, value.data, value.size);
 
     for (size_t i = 0; i < ELEMENTSOF(finals); i++)
-        if (is(name, finals[i]) && is_text(trim(value)))
+        if (fuzz_is(name, finals[i]) && is_text(fuzz_trim(value)))
             judged = RESPONSE_E_FINAL;
     judged = judged != 0 ? judged : judge_field(&e, name, value);
     fuzz_check(got == judged, "hint \"%.*s\": %d, expected %d", (int)name.size, name.data, got, judged);

@@ -3,6 +3,7 @@
 #include "strict-request.h"
 
 #include "base/cleanup.h"
+#include "fuzz.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -22,20 +23,6 @@ static bool is_token(Span s)
         if (!isalnum((unsigned char)s.data[i]) && !one_of(s.data[i], "!#$%&'*+-.^_`|~"))
             return false;
     return s.size > 0;
-}
-
-static bool is(Span s, const char *literal)
-{
-    return s.size == strlen(literal) && strncasecmp(s.data, literal, s.size) == 0;
-}
-
-static Span trim(Span s)
-{
-    while (s.size > 0 && one_of(s.data[0], " \t"))
-        s = (Span){s.data + 1, s.size - 1};
-    while (s.size > 0 && one_of(s.data[s.size - 1], " \t"))
-        s.size--;
-    return s;
 }
 
 /* Takes what stands before the octets, and them; false where they do not occur. */
@@ -79,7 +66,7 @@ static bool read_field(Span line, Field *ret)
         if ((c < ' ' && c != '\t') || c == 0x7f)
             return false;
     }
-    ret->value = trim(line);
+    ret->value = fuzz_trim(line);
     return true;
 }
 
@@ -188,12 +175,12 @@ static bool read_target(Request *r)
 {
     Span authority, rest = r->target;
 
-    r->is_server_options = is(r->target, "*");
+    r->is_server_options = fuzz_is(r->target, "*");
     if (r->target.data[0] == '/' || r->is_server_options) {
         read_path(r->target, r);
         return !r->is_server_options || span_equal(r->method, SPAN_LITERAL("OPTIONS"));
     }
-    if (!take_until(&rest, "://", &authority) || !(is(authority, "http") || is(authority, "https")))
+    if (!take_until(&rest, "://", &authority) || !(fuzz_is(authority, "http") || fuzz_is(authority, "https")))
         return false;
     authority = (Span){rest.data, 0};
     while (authority.size < rest.size && !one_of(rest.data[authority.size], "/?"))
@@ -231,7 +218,7 @@ static bool read_expect(Request *r, Span value)
 
     for (bool more = true; more && r->version_minor == 1;) {
         more = take_until(&value, ",", &element);
-        if (!is(trim(more ? element : value), "100-continue"))
+        if (!fuzz_is(fuzz_trim(more ? element : value), "100-continue"))
             return false;
         r->expect_continue = true;
     }
@@ -244,9 +231,9 @@ static void read_connection(Span value, bool *close, bool *keep_alive)
 
     for (bool more = true; more;) {
         more = take_until(&value, ",", &element);
-        element = trim(more ? element : value);
-        *close |= is(element, "close");
-        *keep_alive |= is(element, "keep-alive");
+        element = fuzz_trim(more ? element : value);
+        *close |= fuzz_is(element, "close");
+        *keep_alive |= fuzz_is(element, "keep-alive");
     }
 }
 
@@ -258,15 +245,15 @@ static bool read_fields(Request *r, const HttpLimits *limits)
     for (size_t i = 0; i < r->n_fields && good; i++) {
         Span name = r->fields[i].name, value = r->fields[i].value;
 
-        if (is(name, "host"))
+        if (fuzz_is(name, "host"))
             good = n_hosts++ == 0 && read_host(r, value);
-        else if (is(name, "content-length"))
+        else if (fuzz_is(name, "content-length"))
             good = n_lengths++ == 0 && read_content_length(r, value, limits->body);
-        else if (is(name, "transfer-encoding"))
-            good = n_codings++ == 0 && is(value, "chunked") && r->version_minor == 1;
-        else if (is(name, "expect"))
+        else if (fuzz_is(name, "transfer-encoding"))
+            good = n_codings++ == 0 && fuzz_is(value, "chunked") && r->version_minor == 1;
+        else if (fuzz_is(name, "expect"))
             good = read_expect(r, value);
-        else if (is(name, "connection"))
+        else if (fuzz_is(name, "connection"))
             read_connection(value, &close, &keep_alive);
     }
     r->chunked = n_codings > 0;
