@@ -332,7 +332,7 @@ int response_begin(Response *r, const Request *q, int64_t known_length, bool kee
 
     r->framing = choose_framing(r, q, length);
     r->remaining = r->framing == BODY_LENGTH ? (uint64_t)length : 0;
-    r->body_size = 0;
+    atomic_store_explicit(&r->body_size, 0, memory_order_relaxed);
     r->close |= !keep_alive || !q->keep_alive || r->framing == BODY_UNTIL_CLOSE;
 
     to = PUT_LITERAL(buffer_tail(out), "HTTP/1.1 ");
@@ -372,7 +372,9 @@ void response_frame(Response *r, size_t size, size_t *ret_take, char prefix[stat
     *ret_crlf = r->framing == BODY_CHUNKED && take > 0; /* an empty chunk would be the last one */
     *ret_prefix_size = *ret_crlf ? format_chunk_size(prefix, take) : 0;
     *ret_take = take;
-    r->body_size += take;
+    /* One thread writes: no need for an addition that is atomic. */
+    atomic_store_explicit(&r->body_size, atomic_load_explicit(&r->body_size, memory_order_relaxed) + take,
+                          memory_order_relaxed);
 }
 
 int response_end(Response *r, Buffer *out)

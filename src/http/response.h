@@ -7,6 +7,7 @@
 #include "http/date.h"
 #include "http/request.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,10 +35,10 @@ typedef struct Response {
     Buffer file; /* its name, as set by the application */
     bool has_date;
     bool has_server;
-    bool close;          /* the connection ends with this response */
-    BodyFraming framing; /* from response_begin() on */
-    uint64_t remaining;  /* BODY_LENGTH: octets still owed */
-    uint64_t body_size;  /* octets of the body that were taken, for the access log */
+    bool close;                 /* the connection ends with this response */
+    BodyFraming framing;        /* from response_begin() on */
+    uint64_t remaining;         /* BODY_LENGTH: octets still owed */
+    _Atomic uint64_t body_size; /* octets of the body that were taken, for the access log */
 } Response;
 
 /* Outcomes of the two setters, each a fault of the application. */

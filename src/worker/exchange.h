@@ -17,10 +17,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Whose response the client gets; settled once, when its head is final. */
+/* Whose response the client gets. Settled once; the one or the other leaves ANSWERED_BY_NOBODY. */
 typedef enum AnsweredBy {
     ANSWERED_BY_NOBODY,
-    ANSWERED_BY_RUNNER, /* the application, or an error of its thread */
+    ANSWERED_BY_RUNNER_SOON, /* the application, or an error of its thread: the head is being made, and nobody looks at it */
+    ANSWERED_BY_RUNNER, /* … the head is final */
     ANSWERED_BY_LOOP,   /* the request was given up */
 } AnsweredBy;
 

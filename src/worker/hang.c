@@ -157,13 +157,16 @@ static void hang_finish(Loop *l, Connection *c, bool answers)
 
 /* --- giving up --- */
 
-static void hang_give_up(Loop *l, Connection *c, usec_t age)
+/* Whether that could be done now: not while the application's thread makes the head of its response. */
+static bool hang_give_up(Loop *l, Connection *c, usec_t age)
 {
     Exchange *x = c->exchange;
-    AnsweredBy nobody = ANSWERED_BY_NOBODY;
-    bool answers = atomic_compare_exchange_strong(&x->answered_by, &nobody, ANSWERED_BY_LOOP);
+    AnsweredBy by = ANSWERED_BY_NOBODY;
+    bool answers = atomic_compare_exchange_strong(&x->answered_by, &by, ANSWERED_BY_LOOP);
     bool is_complete = x->is_complete;
 
+    if (by == ANSWERED_BY_RUNNER_SOON)
+        return false;
     hang_report(l, c, age,
                 answers       ? "its client gets 504"
                 : is_complete ? "its response is complete"
@@ -182,6 +185,7 @@ static void hang_give_up(Loop *l, Connection *c, usec_t age)
     /* Where the supervisor can't be told so, it sees the request there, and kills the worker. */
     if (drain_ask_for_replacement(l, REPLACE_AFTER_HANG) == 0)
         atomic_store(&x->hang.slot->started_usec, 0);
+    return true;
 }
 
 /* No thread is left for them: somebody else is to serve them. */
@@ -208,7 +212,8 @@ void hang_expire(Loop *l)
             continue;
         }
         timeout_disarm(t);
-        hang_give_up(l, w->connection, l->now - started);
+        if (!hang_give_up(l, w->connection, l->now - started))
+            timeout_arm_at(&l->running, t, l->now + LOOK_USEC);
     }
     if (l->is_draining && loop_is_stuck(l))
         hang_refuse_waiting(l);

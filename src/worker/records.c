@@ -29,18 +29,20 @@ void record_access(Loop *l, const Connection *c, const Response *response)
 {
     const Exchange *x = c->exchange;
     char id[REQUEST_ID_FIELD_SIZE] = "";
+    uint64_t body_size;
     WsgiPeer peer;
 
     if (!l->access_log)
         return;
     peer = peer_of_request(c);
+    body_size = response ? atomic_load_explicit(&response->body_size, memory_order_relaxed) : 0;
     if (access_log_is_journal(l->access_log))
         request_id_field(l, c, id);
     access_log_add(l->access_log, &(AccessEntry){
                                       .request = &x->request,
                                       .response = response,
                                       .status = x->status,
-                                      .body_size = response ? response->body_size : 0,
+                                      .body_size = body_size,
                                       .peer = &peer,
                                       .request_id = id,
                                       .duration_usec = l->now - x->started_usec,

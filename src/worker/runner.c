@@ -155,8 +155,17 @@ static bool runner_may_answer(Exchange *x)
 {
     AnsweredBy by = ANSWERED_BY_NOBODY;
 
-    return atomic_compare_exchange_strong(&x->answered_by, &by, ANSWERED_BY_RUNNER) ||
-           by == ANSWERED_BY_RUNNER;
+    return atomic_compare_exchange_strong(&x->answered_by, &by, ANSWERED_BY_RUNNER_SOON) ||
+           by == ANSWERED_BY_RUNNER_SOON;
+}
+
+/* runner_give_output() for a head: where that fails, there may be another. */
+static int runner_give_head(Exchange *x, Buffer *own, int r)
+{
+    r = runner_give_output(x, own, r);
+    if (r == 0)
+        atomic_store_explicit(&x->answered_by, ANSWERED_BY_RUNNER, memory_order_release);
+    return r;
 }
 
 /* A response of the server's own instead of the application's, of which nothing is final yet. */
@@ -171,8 +180,7 @@ static int runner_answer_error(Loop *l, Exchange *x, unsigned status)
     x->status = x->response.status = status;
     x->response.close = close;
     out = runner_take_output(x, &own);
-    return runner_give_output(x, &own,
-                              response_append_error(out, status, x->request.is_head, close, x->date));
+    return runner_give_head(x, &own, response_append_error(out, status, x->request.is_head, close, x->date));
 }
 
 static int runner_begin(ResponseSink *sink, int64_t known_length)
@@ -186,7 +194,7 @@ static int runner_begin(ResponseSink *sink, int64_t known_length)
         return SINK_E_GONE;
     x->status = x->response.status;
     out = runner_take_output(x, &own);
-    return runner_give_output(
+    return runner_give_head(
         x, &own, response_begin(&x->response, &x->request, known_length, keep_alive, x->date, out));
 }
 
