@@ -49,6 +49,7 @@ static int connect_to_itself(Loop *l, Check *check)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     check->fd = ends[0];
+    descriptors_add(&l->descriptors, check->fd);
     memcpy(&address, &peer, sizeof peer);
     return connection_new(l, &check->listener, ends[1], &address);
 }
@@ -132,6 +133,7 @@ static void check_finish(Loop *l)
     int r;
 
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, check->fd, NULL);
+    descriptors_remove(&l->descriptors, check->fd);
     closep(&check->fd);
     check->fd = -EBADF;
     split_answer(check, &status, &line);

@@ -202,7 +202,44 @@ static void worker_unload(const Config *config, Site *site)
     interpreter_finalize();
 }
 
-/* 0 when it has served, or negative errno, for which *ret_error may have the text. */
+/* In a child that the application has forked, where there is no loop: nothing of the server's is the child's own. */
+static void worker_on_forked_child(void *options)
+{
+    const WorkerOptions *o = options;
+
+    for (size_t i = 0; i < o->n_listeners; i++)
+        close(o->listeners[i]);
+    close(o->doorbell);
+    close(o->channel);
+}
+
+/* Both: 0 when it has served, or negative errno, for which *ret_error may have the text. */
+static int worker_run_loop(const WorkerOptions *o, const Site *site, Loop *loop, bool is_checked,
+                           char **ret_error)
+{
+    int stack_fd, r;
+
+    if (stack_init(&stack_fd, ret_error) < 0)
+        return -EINVAL;
+    descriptors_add(&loop->descriptors, stack_fd);
+    if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
+        return -ENOMEM; /* unless there is a text */
+    if (site->develop)
+        develop_tell(site->develop);
+    r = worker_say(o, is_checked ? MESSAGE_LOADED : MESSAGE_READY, "");
+    if (r == 0 && is_checked)
+        r = check_begin(loop);
+    if (r < 0)
+        return r;
+    return crew_run(&(CrewOptions){
+        .loop = loop,
+        .app = site->app,
+        .n_threads = o->config->workers_threads,
+        .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
+        .develop = site->develop,
+    });
+}
+
 static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checked, char **ret_error)
 {
     _cleanup_(loop_freep) Loop *loop = NULL;
@@ -227,30 +264,13 @@ static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checke
         &loop, ret_error);
     if (r < 0)
         return r;
-    if (stack_init(ret_error) < 0)
-        return -EINVAL;
-    if (wsgi_hooks_worker_ready(site->hooks, ret_error) < 0)
-        return -ENOMEM; /* unless there is a text */
-    if (site->develop)
-        develop_tell(site->develop);
-    r = worker_say(o, is_checked ? MESSAGE_LOADED : MESSAGE_READY, "");
-    if (r == 0 && is_checked)
-        r = check_begin(loop);
-    if (r < 0)
-        return r;
     interpreter_on_forked_child(loop_on_forked_child, loop);
-    r = crew_run(&(CrewOptions){
-        .loop = loop,
-        .app = site->app,
-        .n_threads = o->config->workers_threads,
-        .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
-        .develop = site->develop,
-    });
-    interpreter_on_forked_child(NULL, NULL);
+    r = worker_run_loop(o, site, loop, is_checked, ret_error);
+    interpreter_on_forked_child(worker_on_forked_child, (void *)o);
     return r;
 }
 
-int worker_run(const WorkerOptions *o)
+static int worker_live(const WorkerOptions *o)
 {
     _cleanup_close_ int errors_fd = -EBADF;
     bool is_checked = false;
@@ -277,4 +297,14 @@ int worker_run(const WorkerOptions *o)
         return worker_fail(o, error);
     worker_unload(o->config, &site);
     return EX_OK;
+}
+
+int worker_run(const WorkerOptions *o)
+{
+    int status;
+
+    interpreter_on_forked_child(worker_on_forked_child, (void *)o);
+    status = worker_live(o);
+    interpreter_on_forked_child(NULL, NULL);
+    return status;
 }

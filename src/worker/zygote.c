@@ -165,6 +165,17 @@ static int zygote_prepare_process(const Config *c, char **ret_error)
     return -1;
 }
 
+/* In a child that the application forks while it is imported: nothing of the server's is the child's own. */
+static void zygote_on_forked_child(void *zygote)
+{
+    const Zygote *z = zygote;
+
+    for (size_t i = 0; i < z->n_listeners; i++)
+        close(z->listeners[i]);
+    close(z->doorbell);
+    close(z->channel);
+}
+
 static int zygote_load(Zygote *z, char **ret_error)
 {
     _cleanup_free_ char *directory = NULL;
@@ -309,7 +320,10 @@ int zygote_run(int channel)
     z.doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (z.doorbell < 0)
         return EX_OSERR;
-    if (zygote_load(&z, &error) < 0) {
+    interpreter_on_forked_child(zygote_on_forked_child, &z);
+    r = zygote_load(&z, &error);
+    interpreter_on_forked_child(NULL, NULL); /* those to come are workers */
+    if (r < 0) {
         zygote_say(&z, MESSAGE_FAILED, 0, 0, error ? error : "out of memory");
         return EX_SOFTWARE;
     }

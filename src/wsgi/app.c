@@ -8,6 +8,7 @@
 #include "wsgi/app-state.h"
 #include "wsgi/exception.h"
 #include "wsgi/hooks-state.h"
+#include "wsgi/interpreter.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -238,6 +239,8 @@ static PyObject *load_callable(const char *text)
         return NULL;
     module = spec.module;
     object = resolve(&spec);
+    if (interpreter_is_forked_child())
+        interpreter_exit_forked_child();
     if (!object)
         return NULL;
     if (!PyCallable_Check(object)) {

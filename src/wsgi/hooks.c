@@ -76,6 +76,8 @@ static int find_hooks(WsgiHooks *hooks, const char *module)
     bool found = false;
 
     hooks->module = PyImport_ImportModule(module);
+    if (interpreter_is_forked_child())
+        interpreter_exit_forked_child();
     if (!hooks->module)
         return -1;
     for (HookKind kind = 0; kind < N_HOOKS_; kind++) {

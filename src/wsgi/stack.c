@@ -58,7 +58,7 @@ static int wrap_handler(void)
     return sigaction(STACK_SIGNAL, &action, NULL);
 }
 
-int stack_init(char **ret_error)
+int stack_init(int *ret_fd, char **ret_error)
 {
     sem_init(&written, 0, 0);
     stack_fd = memfd_create("cgunicorn-stack", MFD_CLOEXEC);
@@ -68,6 +68,7 @@ int stack_init(char **ret_error)
         *ret_error = exception_take_report("cannot set up the stacks of threads");
         return -1;
     }
+    *ret_fd = stack_fd;
     return 0;
 }
 

@@ -7,9 +7,9 @@
 
 #include <sys/types.h>
 
-/* Once in each worker, with the GIL; takes the signal SIGRTMAX - 1 for itself. 0, or -1 with *ret_error, to
- * be freed. */
-int stack_init(char **ret_error);
+/* Once in each worker, with the GIL; takes the signal SIGRTMAX - 1 for itself, and the descriptor *ret_fd.
+ * 0, or -1 with *ret_error, to be freed. */
+int stack_init(int *ret_fd, char **ret_error);
 
 /* Appends what faulthandler says about the thread, as lines without the last newline. Nothing is appended
  * where it is not in Python. Any thread but that one, one at a time. 0; -ETIMEDOUT: the thread did not react,

@@ -296,6 +296,53 @@ def app(environ, start_response):
     ignore_faults(server)
 
 
+FORKS = """
+import os
+
+def fork_in(place):
+    if os.fork() == 0:
+        links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in range(3, 64)]
+        with open(f"of-{place}.new", "w") as file:
+            file.write(" ".join(link for link in links if ":[" in link))
+        os.rename(file.name, f"of-{place}")
+        if place == "exit":
+            os._exit(0)
+    elif place != "exit":
+        os.wait()
+
+fork_in("import")
+
+def worker_start(worker):
+    fork_in("start")
+
+def worker_ready(worker):
+    fork_in("ready")
+
+def worker_exit(worker):
+    fork_in("exit")
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"served"]
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
+@preload
+def test_forked_children_have_no_socket(start_server, preload):
+    """Neither a listener nor a channel, the loop or an eventfd; and who comes back from the import or a hook ends there."""
+    server = start_server(FORKS, {"app_hooks": "source_app", "workers_preload": preload})
+    assert len(workers(server)) == 1
+    assert server.get("/").body == b"served"
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    for place in ("import", "start", "ready", "exit"):
+        text = poll((server.directory / f"of-{place}").exists) and (server.directory / f"of-{place}").read_text()
+        held = [link for link in text.split() if "socket:" in link or "event" in link]
+        assert held == [], place
+    assert server.log().count("A process that the application forked left the application") == 3
+
+
 # Its allocator may be locked by another thread at the fork, and stays so in the child.
 @pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
 @pytest.mark.parametrize("place", ["request_started", "request_finished"])

@@ -340,10 +340,11 @@ def test_zygote_gone_wild(start_server):
         "import time\n"
         "if not os.path.exists('forked'):\n"
         "    open('forked', 'w').close()\n"
+        "    wild = channel()[1]\n"
         "    if os.fork() == 0:\n"
         "        while not os.path.exists('go'):\n"
         "            time.sleep(0.01)\n"
-        "        os.write(3, message(5, pid=1))\n"
+        "        wild.send(message(5, pid=1))\n"
         "        os._exit(0)\n"
     )
     server = start_server(source, {"workers_count": 2, "workers_preload": "yes"})
