@@ -135,10 +135,21 @@ typedef struct Site {
     Develop *develop; /* NULL: develop.reload is off */
 } Site;
 
+/* A deployment may have put another directory in its place since the zygote has entered it: what is imported now is in that
+ * one. Preloaded code stays where it was, unless that is gone. */
+static void worker_enter_directory(const WorkerOptions *o)
+{
+    _cleanup_free_ char *here = o->app ? getcwd(NULL, 0) : NULL;
+
+    if (o->directory && !here)
+        (void)!chdir(o->directory);
+}
+
 static int worker_import(const WorkerOptions *o, Site *site, char **ret_error)
 {
     const WsgiWorker worker = {.site = o->site, .seat = o->seat, .generation = o->generation};
 
+    worker_enter_directory(o);
     if (!site->hooks && worker_load_hooks(o->config, &site->hooks, ret_error) < 0)
         return -1;
     if (wsgi_hooks_worker_start(site->hooks, &worker, ret_error) < 0)

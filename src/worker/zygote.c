@@ -38,7 +38,8 @@ typedef struct Zygote {
     Totals *totals;
     int *listeners;
     size_t n_listeners;
-    int doorbell; /* of the workers, see LoopOptions */
+    int doorbell;    /* of the workers, see LoopOptions */
+    char *directory; /* of the process, and of the code; NULL: it is gone */
     FileRoots *file_roots;
     WsgiHooks *hooks; /* preloaded, or NULL */
     WsgiApp *app;     /* preloaded, or NULL */
@@ -178,17 +179,16 @@ static void zygote_on_forked_child(void *zygote)
 
 static int zygote_load(Zygote *z, char **ret_error)
 {
-    _cleanup_free_ char *directory = NULL;
     const Config *c = z->config;
 
     if (zygote_prepare_process(c, ret_error) < 0 ||
         file_roots_new(c->app_sendfile_roots, &z->file_roots, ret_error) < 0)
         return -1;
-    directory = getcwd(NULL, 0);
+    z->directory = getcwd(NULL, 0);
     if (interpreter_init(
             &(InterpreterOptions){
                 .virtualenv = c->app_virtualenv,
-                .chdir = directory,
+                .chdir = z->directory,
                 .pythonpath = c->app_pythonpath,
                 .process_name = "cgunicorn",
             },
@@ -221,6 +221,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .listeners = z->listeners,
         .n_listeners = z->n_listeners,
         .doorbell = z->doorbell,
+        .directory = z->directory,
         .file_roots = z->file_roots,
         .hooks = z->hooks,
         .app = z->app,
@@ -335,6 +336,7 @@ int zygote_run(int channel)
     file_roots_free(z.file_roots);
     closep(&z.doorbell);
     free(z.listeners);
+    free(z.directory);
     free(z.site);
     return r;
 }

@@ -48,6 +48,35 @@ def test_new_package(start_server, tmp_path, preload):
     assert text(server) == "two"
 
 
+IN_ITS_DIRECTORY = """
+import os
+CODE = {code!r}
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{{CODE}} in {{open('data').read()}}, {{os.getpid()}}".encode()]
+"""
+
+
+def write_release(directory, name):
+    directory.mkdir()
+    (directory / "app.py").write_text(IN_ITS_DIRECTORY.format(code=name))
+    (directory / "data").write_text(name)
+
+
+@pytest.mark.parametrize("preload, answer", [("yes", "one in two"), ("no", "two in two")])
+def test_directory_that_was_replaced(start_server, tmp_path, preload, answer):
+    """Without a reload: a worker that comes later is in the directory that its code is from; and never in one that is gone."""
+    write_release(tmp_path / "site", "one")
+    server = start_server("app:app", {"app_chdir": tmp_path / "site", "workers_preload": preload})
+    first = text(server)
+    assert first.startswith("one in one, ")
+    shutil.rmtree(tmp_path / "site")
+    write_release(tmp_path / "site", "two")
+    os.kill(int(first.split()[-1]), 9)
+    assert text(server).startswith(f"{answer}, ")
+
+
 def test_new_virtualenv(tmp_path):
     """Another path in the INI file: other packages, also for the workers that come later."""
     for name in ("one", "two"):
