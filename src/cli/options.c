@@ -50,6 +50,8 @@ static const struct {
     {"app", "sendfile_roots", " /srv/shop/media /protected=/srv/shop/media"},
     {"app", "hooks", " shop.hooks"},
     {"reload", "check_path", " /health"},
+    {"proxy", "forwarder_headers", " SCRIPT_NAME REMOTE_USER"},
+    {"proxy", "protocol", " 127.0.0.1:8000"},
     {"develop", "watch", " templates/**/*.html"},
     {"service", "user", " shop"},
     {"service", "group", " shop"},
