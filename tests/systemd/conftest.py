@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One booted systemd for all tests, with what `make install DESTDIR=$CGUNICORN_STAGE` has installed; each test has
-sites of its own, named after it."""
+sites of its own, named after it. CGUNICORN_TEST_ROOT: a root directory with another systemd (run-newest), and not /."""
 
 import os
 import pathlib
@@ -18,7 +18,7 @@ def machine():
         pytest.skip(problem)
     stage = pathlib.Path(os.environ.get("CGUNICORN_STAGE", "build/stage"))
     assert stage.is_dir(), f"{stage}: run `make install DESTDIR=…` first and name the directory in CGUNICORN_STAGE"
-    booted = Machine(f"cgunicorn-test-{os.getpid()}", stage)
+    booted = Machine(f"cgunicorn-test-{os.getpid()}", stage, os.environ.get("CGUNICORN_TEST_ROOT", "/"))
     yield booted
     booted.down()
 

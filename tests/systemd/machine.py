@@ -47,10 +47,10 @@ class UnixConnection(http.client.HTTPConnection):
 class Machine:
     """The container. Its files are seen through /proc/PID/root; only paths without absolute symbolic links will do."""
 
-    def __init__(self, name, stage):
+    def __init__(self, name, stage, root="/"):
         self.name = name
         self.leader = None
-        self.boot("up", name)
+        self.boot("up", name, root)
         try:
             self.leader = int(self.boot("pid", name))
             self.install(stage)
