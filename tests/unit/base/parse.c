@@ -29,14 +29,7 @@ static void check(const char *name, ParseFunction parse, const Case *cases, size
     }
 }
 
-static const Case uint64_cases[] = {
-    {"0", 0, 0},
-    {"00", 0, 0},
-    {"0123", 0, 123},
-    {"18446744073709551615", 0, UINT64_MAX},
-    {"18446744073709551616", -ERANGE, 0},
-    {"18446744073709551620", -ERANGE, 0},
-    {"99999999999999999999999999", -ERANGE, 0},
+static const Case malformed_cases[] = {
     {"99999999999999999999999999x", -EINVAL, 0},
     {"", -EINVAL, 0},
     {"+1", -EINVAL, 0},
@@ -46,10 +39,22 @@ static const Case uint64_cases[] = {
     {"\t1", -EINVAL, 0},
     {"1\n", -EINVAL, 0},
     {"0x10", -EINVAL, 0},
+    {"8/", -EINVAL, 0},
+    {"8:", -EINVAL, 0},
     {"1_000", -EINVAL, 0},
     {"1.0", -EINVAL, 0},
     {"1e3", -EINVAL, 0},
     {"\xd9\xa1", -EINVAL, 0}, /* ARABIC-INDIC DIGIT ONE */
+};
+
+static const Case uint64_cases[] = {
+    {"0", 0, 0},
+    {"00", 0, 0},
+    {"0123", 0, 123},
+    {"18446744073709551615", 0, UINT64_MAX},
+    {"18446744073709551616", -ERANGE, 0},
+    {"18446744073709551620", -ERANGE, 0},
+    {"99999999999999999999999999", -ERANGE, 0},
 };
 
 static const Case port_cases[] = {
@@ -60,15 +65,6 @@ static const Case port_cases[] = {
     {"65536", -ERANGE, 0},
     {"4294967297", -ERANGE, 0},
     {"99999999999999999999999999", -ERANGE, 0},
-    {"99999999999999999999999999x", -EINVAL, 0},
-    {"", -EINVAL, 0},
-    {"+1", -EINVAL, 0},
-    {"-1", -EINVAL, 0},
-    {" 1", -EINVAL, 0},
-    {"1 ", -EINVAL, 0},
-    {"0x10", -EINVAL, 0},
-    {"8/", -EINVAL, 0},
-    {"8:", -EINVAL, 0},
 };
 
 /* As the others; a port has fewer bits than UNTOUCHED. */
@@ -216,6 +212,8 @@ static void test_round_trip(void)
 int main(void)
 {
     check("parse_uint64", parse_uint64, uint64_cases, ELEMENTSOF(uint64_cases));
+    check("parse_uint64", parse_uint64, malformed_cases, ELEMENTSOF(malformed_cases));
+    check("parse_port", parse_port_text, malformed_cases, ELEMENTSOF(malformed_cases));
     check("parse_port", parse_port_text, port_cases, ELEMENTSOF(port_cases));
     check("parse_size", parse_size, size_cases, ELEMENTSOF(size_cases));
     check("parse_duration", parse_duration, duration_cases, ELEMENTSOF(duration_cases));
