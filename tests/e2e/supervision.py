@@ -121,6 +121,16 @@ def in_background(function, *arguments):
     return thread, result
 
 
+def assert_that_parents_answer(server):
+    """The application forks; a child of it that comes back ends, and its parent answers, once."""
+    pids = server.pids()
+    with server.connect() as connection:
+        for _ in range(3):
+            assert connection.request("GET", "/").body == b"parent"
+    poll(lambda: server.log().count("left the application: it ends here") == 3, "three children that ended")
+    assert server.pids() == pids
+
+
 def ignore_faults(server):
     """An abort was part of the test."""
     server.faults_reported = len(server.log())

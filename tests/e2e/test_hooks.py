@@ -11,7 +11,7 @@ import pytest
 
 from client import request
 from harness import APPS, PROGRAM, SANITIZED, Server, clean_environment, poll
-from supervision import ignore_faults, notified, release, reload, wait_for_file, workers, zygotes
+from supervision import assert_that_parents_answer, ignore_faults, notified, release, reload, wait_for_file, workers, zygotes
 
 preload = pytest.mark.parametrize("preload", ["no", "yes"])
 
@@ -370,12 +370,7 @@ def app(environ, start_response):
 """,
         {"app_hooks": "source_app"},
     )
-    pids = server.pids()
-    with server.connect() as connection:
-        for _ in range(3):
-            assert connection.request("GET", "/").body == b"parent"
-    poll(lambda: server.log().count("left the application: it ends here") == 3, "three children that ended")
-    assert server.pids() == pids
+    assert_that_parents_answer(server)
 
 
 # --- modules ---

@@ -35,19 +35,26 @@ def app(environ, start_response):
 """
 
 
+@contextlib.contextmanager
+def pipelining(site, n_clients, n_requests, target):
+    """Clients that have sent all their requests; they read the answers at the end of the block."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(site.connect()) for _ in range(n_clients)]
+        for client in clients:
+            client.send(request(target=target) * n_requests)
+        clients[0].wait_readable()
+        yield
+        for client in clients:
+            for _ in range(n_requests):
+                assert client.read_response().body == b"ok"
+
+
 def test_pipelining_clients_leave_room_for_others(start_server):
     """20 clients with 200 requests each are there first; a newcomer's turn comes long before their last."""
     site = start_server(ORDERED)
-    with contextlib.ExitStack() as stack:
-        greedy = [stack.enter_context(site.connect()) for _ in range(20)]
-        for connection in greedy:
-            connection.send(request(target="/greedy") * 200)
-        greedy[0].wait_readable()
+    with pipelining(site, 20, 200, "/greedy"):
         for _ in range(3):
             assert site.get("/newcomer").body == b"ok"
-        for connection in greedy:
-            for _ in range(200):
-                assert connection.read_response().body == b"ok"
     calls = json.loads(site.get("/calls").body)
     assert len(calls) == 4003
     last = max(index for index, path in enumerate(calls) if path == "/newcomer")
@@ -57,18 +64,13 @@ def test_pipelining_clients_leave_room_for_others(start_server):
 def test_pipelining_clients_take_turns(start_server):
     """Each connection has one request answered before any has the next."""
     site = start_server(ORDERED)
-    with contextlib.ExitStack() as stack:
-        blocker = stack.enter_context(site.connect())
-        blocker.send(request(target="/blocker") * 400)
-        blocker.wait_readable()
+    with pipelining(site, 1, 400, "/blocker"), contextlib.ExitStack() as stack:
         greedy = [stack.enter_context(site.connect()) for _ in range(4)]
         for number, connection in enumerate(greedy):
             connection.send(request(target=f"/{number}") * 10)
         for connection in greedy:
             for _ in range(10):
                 connection.read_response()
-        for _ in range(400):
-            blocker.read_response()
     calls = json.loads(site.get("/calls").body)
     for number in range(4):
         places = [index for index, path in enumerate(calls) if path == f"/{number}"]
@@ -79,17 +81,10 @@ def test_pipelining_clients_take_turns(start_server):
 def test_silent_connections_do_not_queue_up_before_others(start_server):
     """A busy worker takes few connections; those that ask for nothing are not counted."""
     site = start_server(ORDERED, environment={"PAUSE": "0.005"})
-    with contextlib.ExitStack() as stack:
-        busy = [stack.enter_context(site.connect()) for _ in range(4)]
-        for connection in busy:
-            connection.send(request(target="/busy") * 150)
-        busy[0].wait_readable()
+    with contextlib.ExitStack() as silent, pipelining(site, 4, 150, "/busy"):
         for _ in range(450):
-            stack.enter_context(site.connect())
+            silent.enter_context(site.connect())
         assert site.get("/newcomer").body == b"ok"
-        for connection in busy:
-            for _ in range(150):
-                assert connection.read_response().body == b"ok"
     calls = json.loads(site.get("/calls").body)
     assert calls.index("/newcomer") < 200, f"served after {calls.index('/newcomer')} requests of others"
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from harness import SANITIZED, poll
+from harness import SANITIZED
+from supervision import assert_that_parents_answer
 
 # Its allocator may be locked by another thread at the fork, and stays so in the child.
 not_by_asan = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
@@ -67,12 +68,7 @@ def app(environ, start_response):
     return Result([b"parent"])
 """
     )
-    pids = site.pids()
-    with site.connect() as connection:
-        for _ in range(3):
-            assert connection.request("GET", "/").body == b"parent"
-    poll(lambda: site.log().count("left the application: it ends here") == 3, "three children that ended")
-    assert site.pids() == pids
+    assert_that_parents_answer(site)
 
 
 def test_children_inherit_nothing_of_the_server(attempt):
