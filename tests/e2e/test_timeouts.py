@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Requests that take longer than timeouts.request: what their clients get, what the log says, and what becomes of the
 worker and its other requests."""
+import contextlib
 import os
 import re
 import signal
@@ -238,35 +239,35 @@ def test_serves_on_until_another_is_ready(start):
     wait_for_replacement(server, old)
 
 
-def test_application_that_comes_back(start):
-    """What it gives then goes nowhere; close() is called, once."""
-    server = start(2)
+@contextlib.contextmanager
+def given_up(server, target):
+    """The application comes back from the request after the 504; another request keeps the worker until the end."""
     with server.connect() as victim, server.connect() as other:
-        victim.send(request(target="/hang?file"))
+        victim.send(request(target=target))
         wait_for_file(server, "hanging")
         other.send(request(target="/wait"))
         wait_for_file(server, "waiting")
         assert victim.read_response().status == 504
         victim.assert_closed()
         release(server, "hanging")
-        server.wait_for_log(r"has come back from GET /hang\?file after \d+\.\d s")
-        notes = (server.directory / "notes").read_text()
-        assert notes.splitlines() == ["returned", "closed"]
+        yield
         release(server, "waiting")
         assert other.read_response().status in (200, 504)
 
 
+def test_application_that_comes_back(start):
+    """What it gives then goes nowhere; close() is called, once."""
+    server = start(2)
+    with given_up(server, "/hang?file"):
+        server.wait_for_log(r"has come back from GET /hang\?file after \d+\.\d s")
+        notes = (server.directory / "notes").read_text()
+        assert notes.splitlines() == ["returned", "closed"]
+
+
 def test_application_that_fails_after_all(start):
     server = start(2)
-    with server.connect() as victim, server.connect() as other:
-        victim.send(request(target="/fail?file"))
-        wait_for_file(server, "hanging")
-        other.send(request(target="/wait"))
-        wait_for_file(server, "waiting")
-        assert victim.read_response().status == 504
-        release(server, "hanging")
+    with given_up(server, "/fail?file"):
         server.wait_for_log(r"Error in the application, GET /fail\?file\n(.*\n)*ValueError: after all")
-        release(server, "waiting")
 
 
 def test_requests_that_no_thread_is_left_for(start):
