@@ -1,55 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Starts one server, asks whether it answers right, loads it with wrk, and reads what it cost from /proc."""
+"""Starts one server, loads it, and reads what that cost from /proc."""
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from workloads import EVENTS, Failure, request_octets, verify
+
 HERE = Path(__file__).resolve().parent
-UPLOAD = 1000000
 TICKS = os.sysconf("SC_CLK_TCK")
-# What a browser sends through a proxy, beside Host.
-BROWSER = [
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
-    "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
-    "Accept-Encoding: gzip, deflate, br",
-    "Referer: https://www.example.org/some/where/index.html",
-    "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; csrftoken=abcdefghijklmnop",
-    "X-Forwarded-For: 203.0.113.7",
-    "X-Forwarded-Proto: https",
-    "X-Request-Id: 6f1c9a5e-8f3d-4a53-9d0f-2f6d0b1d7e11",
-]
 BOTH_CORES = sorted(os.sched_getaffinity(0))[:2]
-
-
-class Failure(Exception):
-    """The server does not do what the workload needs; the text says what."""
-
-
-@dataclass
-class Workload:
-    name: str
-    app: str
-    path: str = "/"
-    upload: bool = False
-    close: bool = False
-    expected: bytes = b""
-
-
-WORKLOADS = [
-    Workload("hello", "plain", expected=b"x" * 13),
-    Workload("close", "plain", close=True, expected=b"x" * 13),
-    Workload("big", "plain", path="/big", expected=b"x" * 102400),
-    Workload("upload", "plain", path="/upload", upload=True, expected=b"%d" % UPLOAD),
-    Workload("flask", "flask_app", expected=b"Hello from Flask"),
-    Workload("django", "django_app", expected=b"Hello from Django"),
-]
 
 
 def free_port():
@@ -76,25 +41,31 @@ def process_tree(root):
 
 
 def cpu_seconds(root):
-    total = 0
+    """(user, system) of the process and its descendants."""
+    user = system = 0
     for pid in process_tree(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+        user += int(fields[11])
+        system += int(fields[12])
+    return user / TICKS, system / TICKS
 
 
-def pss_kib(root):
+def memory_kib(pids, field="Pss"):
     total = 0
-    for pid in process_tree(root):
+    for pid in pids:
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{field}:"))
     return total
+
+
+def pss_kib(root):
+    return memory_kib(process_tree(root))
 
 
 def pin(cores):
@@ -103,13 +74,14 @@ def pin(cores):
 
 class Running:
     """A started server that has answered its first request. seconds_to_answer: from exec to that answer; apps: the
-    directory of the application; patience: seconds."""
+    directory of the application; patience: seconds; cores: None: the first for one worker, else both."""
 
-    def __init__(self, server, app, workers, log, apps=HERE / "apps", patience=20):
+    def __init__(self, server, app, workers, log, apps=HERE / "apps", patience=20, threads=1, environment=None, cores=None):
         self.server, self.port, self.patience = server, free_port(), patience
-        self.cores = BOTH_CORES[:1] if workers == 1 else BOTH_CORES
-        command = [str(word) for word in server.command(f"{app}:app", self.port, workers)]
-        environment = dict(os.environ, PYTHONPATH=str(apps), PYTHONDONTWRITEBYTECODE="1", **server.environment)
+        self.cores = cores or (BOTH_CORES[:1] if workers == 1 else BOTH_CORES)
+        command = [str(word) for word in server.command(f"{app}:app", self.port, workers, threads)]
+        environment = dict(os.environ, PYTHONPATH=str(apps), PYTHONDONTWRITEBYTECODE="1", **server.environment,
+                           **(environment or {}))
         self.log = open(log, "ab")
         start = time.monotonic()
         self.process = subprocess.Popen(command, cwd=apps, env=environment, stdin=subprocess.DEVNULL,
@@ -136,7 +108,7 @@ class Running:
                 time.sleep(0.001)
 
     def request(self, method="GET", path="/", body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience / 2)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience / 4)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -169,56 +141,57 @@ class Running:
         self.stop()
 
 
-def probe(running, workload):
-    """Raises Failure unless the answer is the right one."""
-    if running.server.is_limit:
-        return
-    body = b"x" * UPLOAD if workload.upload else None
-    try:
-        status, answer = running.request("POST" if body else "GET", workload.path, body)
-    except OSError as error:
-        raise Failure(f"no answer: {error}") from error
-    if status != 200 or answer != workload.expected:
-        raise Failure(f"wrong answer: {status}, {len(answer)} octets")
-    if workload.close:
-        probe_close(running.port)
-
-
-def probe_close(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=3) as s:
-        s.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        try:
-            while s.recv(65536):
-                pass
-        except OSError as error:
-            raise Failure("ignores Connection: close") from error
-
-
-def load(running, workload, seconds, connections):
-    """One run of wrk: its numbers, and the CPU time of the server a request in microseconds."""
-    probe(running, workload)
+def wrk(running, workload, seconds, connections):
     environment = dict(os.environ)
     if workload.upload:
-        environment["BENCH_UPLOAD"] = str(UPLOAD)
+        environment["BENCH_UPLOAD"] = str(workload.upload)
+    if workload.pipeline > 1:
+        environment["BENCH_PIPELINE"] = str(workload.pipeline)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "wrk.lua"]
-    if workload.close:
-        command += ["-H", "Connection: close"]
-    command.append(f"http://127.0.0.1:{running.port}{workload.path}")
+    for line in workload.headers + (["Connection: close"] if workload.close else []):
+        command += ["-H", line]
+    return command + [f"http://127.0.0.1:{running.port}{workload.path}"], environment
+
+
+def load(running, workload, seconds, connections, drain=None):
+    """One run of the client: its numbers, and the CPU time of the server a request in microseconds."""
+    verify(running, workload)
+    if workload.client == "events":
+        return receive_events(running, workload)
+    if workload.client == "drain":
+        command, environment = [drain, running.port, workload.path, connections, seconds], None
+    else:
+        command, environment = wrk(running, workload, seconds, connections)
     before = cpu_seconds(running.process.pid)
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 30,
-                            preexec_fn=pin(BOTH_CORES[-1:]), check=False).stdout
-    used = cpu_seconds(running.process.pid) - before
+    output = subprocess.run([str(word) for word in command], env=environment, capture_output=True, text=True,
+                            timeout=seconds + 30, preexec_fn=pin(BOTH_CORES[-1:]), check=False).stdout
+    after = cpu_seconds(running.process.pid)
     line = next((line for line in output.splitlines() if line.startswith("{")), None)
     if not line:
-        raise Failure("wrk did not end well")
+        raise Failure("the client did not end well")
     result = json.loads(line)
     faults = {kind: n for kind, n in result["errors"].items()
               if n and not (kind == "read" and running.server.closes_unannounced)}
     if faults or not result["requests"]:
         raise Failure(f"{result['requests']} requests, errors: {faults}")
-    return {
-        "rps": result["requests"] / result["seconds"],
-        "p50_ms": result["p50_ms"],
-        "p99_ms": result["p99_ms"],
-        "cpu_usec": used / result["requests"] * 1e6,
-    }
+    user, system = ((b - a) / result["requests"] * 1e6 for a, b in zip(before, after))
+    return {"rps": result["requests"] / result["seconds"], "p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"],
+            "user_usec": user, "system_usec": system, "cpu_usec": user + system}
+
+
+def receive_events(running, workload):
+    """How long events take from the application to the client, in ms."""
+    late, text = [], b""
+    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as s:
+        s.sendall(request_octets(workload, running.port))
+        try:
+            while len(late) < EVENTS and (data := s.recv(65536)):
+                now = time.monotonic_ns()
+                text += data
+                made = [int(n) for n in re.findall(rb"data: (\d+)\n\n", text)]
+                late += [(now - ns) / 1e6 for ns in made[len(late):]]
+        except OSError as error:
+            raise Failure(f"only {len(late)} events came: {error}") from error
+    if len(late) < EVENTS:
+        raise Failure(f"only {len(late)} events came")
+    return {"first_ms": late[0], "p50_ms": sorted(late)[EVENTS // 2], "p99_ms": sorted(late)[EVENTS * 99 // 100 - 1]}

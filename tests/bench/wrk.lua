@@ -1,9 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- For wrk: a body to upload where BENCH_UPLOAD is its size, and the result as one line of JSON.
+-- For wrk: BENCH_UPLOAD, the size of a body to send; BENCH_PIPELINE, how many requests at once; and the result as one
+-- line of JSON.
 local upload = os.getenv("BENCH_UPLOAD")
+local pipeline = os.getenv("BENCH_PIPELINE")
 if upload then
    wrk.method = "POST"
    wrk.body = string.rep("x", tonumber(upload))
+end
+
+if pipeline then
+   local requests
+
+   function init()
+      requests = string.rep(wrk.format(), tonumber(pipeline))
+   end
+
+   function request()
+      return requests
+   end
 end
 
 function done(summary, latency, requests)

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The smallest applications: what is measured with them is the server."""
 import os
+import time
+from functools import partial
 
 HELLO = b"x" * 13
 JSON = b'{"name": "' + b"x" * 1012 + b'"}'
 BIG = b"x" * 102400
+CHUNK = b"x" * 1024
+FILE = os.environ.get("BENCH_FILE", "")
 
 
 def headers(body, content_type="text/plain"):
@@ -12,6 +16,8 @@ def headers(body, content_type="text/plain"):
 
 
 HELLO_HEADERS, JSON_HEADERS, BIG_HEADERS = headers(HELLO), headers(JSON, "application/json"), headers(BIG)
+CHUNK_HEADERS = [("Content-Type", "text/plain")]
+EVENTS_HEADERS = [("Content-Type", "text/event-stream")]
 
 
 def app(environ, start_response):
@@ -32,10 +38,54 @@ def big(environ, start_response):
     return [BIG]
 
 
+def echo(environ, start_response):
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", headers(body))
+    return [body]
+
+
 def upload(environ, start_response):
     answer = b"%d" % len(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     start_response("200 OK", headers(answer))
     return [answer]
+
+
+def gen(environ, start_response):
+    start_response("200 OK", CHUNK_HEADERS)
+    return chunks()
+
+
+def chunks():
+    for _ in range(100):
+        yield CHUNK
+
+
+def file(environ, start_response):
+    """As frameworks do it: the server's way if it has one."""
+    stream = open(FILE, "rb")
+    length = os.fstat(stream.fileno()).st_size
+    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(length))])
+    if "wsgi.file_wrapper" in environ:
+        return environ["wsgi.file_wrapper"](stream, 65536)
+    return iter(partial(stream.read, 65536), b"")
+
+
+def sleep(environ, start_response):
+    time.sleep(0.005)
+    start_response("200 OK", HELLO_HEADERS)
+    return [HELLO]
+
+
+def events(environ, start_response):
+    start_response("200 OK", EVENTS_HEADERS)
+    return ticks()
+
+
+def ticks():
+    """Each event says when it was made."""
+    for _ in range(100):
+        yield b"data: %d\n\n" % time.monotonic_ns()
+        time.sleep(0.005)
 
 
 def mark(environ, start_response):
@@ -45,4 +95,7 @@ def mark(environ, start_response):
     return [HELLO]
 
 
-OTHERS = {"/json": json, "/big": big, "/upload": upload, "/mark": mark}
+OTHERS = {
+    "/json": json, "/big": big, "/echo": echo, "/upload": upload, "/gen": gen, "/file": file, "/sleep": sleep,
+    "/events": events, "/mark": mark,
+}

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+"""What is measured otherwise than by requests a second: idle and slow clients, start, memory, two workers, and the bare
+applications."""
+import os
+import socket
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from measure import BOTH_CORES, Running, load, memory_kib, pin, process_tree, pss_kib
+from servers import HERE, PYTHON
+from workloads import BY_NAME, Failure
+
+HELLO, FLASK = BY_NAME["hello"], BY_NAME["flask"]
+TRICKLERS = 200
+IDLE = (1000, 10000)
+
+
+# --- clients that are only there ---
+
+
+def open_connections(port, n):
+    sockets = []
+    try:
+        for _ in range(n):
+            sockets.append(socket.create_connection(("127.0.0.1", port), timeout=2))
+    except OSError as error:
+        close_all(sockets)
+        raise Failure(f"takes {len(sockets)} of {n} connections") from error
+    return sockets
+
+
+def close_all(sockets):
+    for s in sockets:
+        s.close()
+
+
+def is_open(s):
+    """Whether the server has closed it not. What it has sent, as an error before that, does not count."""
+    s.setblocking(False)
+    try:
+        while s.recv(4096):
+            pass
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+class Tricklers:
+    """Clients that send an octet of a request head each second, and never its end."""
+
+    def __init__(self, port, n):
+        self.sockets = open_connections(port, n)
+        self.is_over = threading.Event()
+        self.started = time.monotonic()
+        self.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        self.thread = threading.Thread(target=self.trickle)
+        self.thread.start()
+
+    def send(self, octets):
+        for s in self.sockets:
+            try:
+                s.send(octets)
+            except OSError:
+                pass
+
+    def trickle(self):
+        while not self.is_over.wait(1):
+            self.send(b"x")
+
+    def stop(self):
+        """How many the server has closed."""
+        self.is_over.set()
+        self.thread.join()
+        n = sum(not is_open(s) for s in self.sockets)
+        close_all(self.sockets)
+        return n
+
+
+def measure_idle(server, seconds, rounds, log):
+    """hello beside 1,000 and 10,000 connections that have made no request: what is kept of its rate, and what a connection
+    costs: {number: figures}, or of a number that is too many: what is wrong."""
+    samples, failures = {n: [] for n in IDLE}, {}
+    for _ in range(rounds):
+        with Running(server, "plain", 1, log) as running:
+            alone = load(running, HELLO, seconds, 16)
+            before = memory_kib(process_tree(running.process.pid), "Rss")
+            sockets = []
+            try:
+                for n in [n for n in IDLE if not failures]:
+                    sockets += open_connections(running.port, n - len(sockets))
+                    beside = load(running, HELLO, seconds, 16)
+                    kib = memory_kib(process_tree(running.process.pid), "Rss") - before
+                    samples[n].append({"kept": beside["rps"] / alone["rps"], "p99_ms": beside["p99_ms"],
+                                       "kib_each": max(kib, 0) / n, "held": sum(map(is_open, sockets))})
+            except Failure as failure:
+                failures[n] = str(failure)
+            finally:
+                close_all(sockets)
+    results = {n: {key: median(s[key] for s in of) for key in of[0]} for n, of in samples.items() if of}
+    return results, failures
+
+
+def measure_slow(server, seconds, rounds, log):
+    """hello beside clients that never end their request head; and whether they are closed, where the server says when."""
+    with Running(server, "plain", 1, log) as running:
+        kept, closed = [], None
+        for last in [False] * (rounds - 1) + [True]:
+            alone = load(running, HELLO, seconds, 16)
+            tricklers = Tricklers(running.port, TRICKLERS)
+            try:
+                beside = load(running, HELLO, seconds, 16)
+                kept.append(beside["rps"] / alone["rps"])
+                if last and server.head_timeout:
+                    time.sleep(max(0, tricklers.started + server.head_timeout + 2 - time.monotonic()))
+            finally:
+                n = tricklers.stop()
+            closed = n if last and server.head_timeout else closed
+    return {"kept": median(kept), "closed": closed}
+
+
+# --- start and memory ---
+
+
+def seconds_of(command, environment):
+    start = time.monotonic()
+    subprocess.run(command, env=environment, check=True, preexec_fn=pin(BOTH_CORES[:1]), cwd=HERE / "apps")
+    return time.monotonic() - start
+
+
+def python_environment():
+    return dict(os.environ, PYTHONPATH=str(HERE / "apps"), PYTHONDONTWRITEBYTECODE="1")
+
+
+def measure_start(server, rounds, log):
+    """Medians, ms: from exec to the first answer, and from exec to the end of an interpreter that only imports Flask."""
+    times = {"plain": [], "flask_app": []}
+    imports = []
+    for _ in range(rounds):
+        for app, values in times.items():
+            with Running(server, app, 1, log) as running:
+                values.append(running.seconds_to_answer)
+        imports.append(seconds_of([PYTHON, "-c", "import flask_app"], python_environment()))
+    return {"hello_ms": median(times["plain"]) * 1000, "flask_ms": median(times["flask_app"]) * 1000,
+            "import_ms": median(imports) * 1000, "import_ratio": median(times["flask_app"]) / median(imports)}
+
+
+def measure_memory(server, workers, log):
+    """MiB of PSS with Flask after some load: all processes, and the one that was started."""
+    with Running(server, "flask_app", workers, log) as running:
+        load(running, FLASK, 1, 16 * workers)
+        return {"pss_mib": pss_kib(running.process.pid) / 1024, "root_mib": memory_kib([running.process.pid]) / 1024}
+
+
+# --- two workers ---
+
+
+def established(port):
+    """The inodes of the server's ends of its connections."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "01" and int(fields[1].partition(":")[2], 16) == port:
+            inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def connections_by_process(running):
+    inodes = established(running.port)
+    counts = []
+    for pid in process_tree(running.process.pid):
+        try:
+            links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:
+            continue
+        counts.append(len(inodes.intersection(links)))
+    return counts
+
+
+@contextmanager
+def sampled(seconds, function, results):
+    timer = threading.Timer(seconds, lambda: results.append(function()))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def measure_two(server, seconds, rounds, log):
+    """Both on all cores, wrk too: CPU time a request of two workers against one, and the largest share of connections."""
+    ratios, shares, samples = [], [], []
+    with Running(server, "plain", 1, log, cores=BOTH_CORES) as one, Running(server, "plain", 2, log) as two:
+        for _ in range(rounds):
+            counts = []
+            alone = load(one, HELLO, seconds, 64)
+            with sampled(seconds / 2, lambda: connections_by_process(two), counts):
+                both = load(two, HELLO, seconds, 64)
+            ratios.append(both["cpu_usec"] / alone["cpu_usec"])
+            shares.append(max(counts[0]) / max(1, sum(counts[0])))
+            samples.append(both)
+    return {"cpu_ratio": median(ratios), "share": median(shares),
+            **{key: median(s[key] for s in samples) for key in ("rps", "cpu_usec")}}
+
+
+# --- the applications alone ---
+
+
+def measure_bare(app):
+    """CPU µs of one call in a loop by Debian's interpreter."""
+    output = subprocess.run([PYTHON, HERE / "bare", f"{app}:app"], env=python_environment(), check=True,
+                            capture_output=True, text=True, preexec_fn=pin(BOTH_CORES[:1])).stdout
+    return float(output)
