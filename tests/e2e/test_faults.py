@@ -53,7 +53,6 @@ DEATHS = {
 HANGS = {
     "GIL held": lambda: max(iter(int, 1)),
     "deadlock": deadlock,
-    "busy": lambda: [None for _ in iter(int, 1)].clear(),
 }
 
 def app(environ, start_response):
@@ -130,29 +129,7 @@ def test_workers_die_again_and_again(start_server):
     assert_well(server, 1)
 
 
-# --- applications that hang ---
-
-
-@pytest.mark.parametrize("how", ["GIL held", "deadlock", "busy"])
-def test_request_that_hangs(start_server, how):
-    """A traceback in the log, the worker replaced, 504 for the client; more in test_timeouts.py."""
-    server = start_server(DEADLY, {"timeouts_request": "1s", "workers_count": 2})
-    before = workers(server)
-    with server.connect() as victim:
-        victim.send(request(target=f"/hang?{how.replace(' ', '+')}"))
-        wait_for_file(server, "hanging")
-        others = [server.connect() for _ in range(2)]
-        for other in others:
-            other.send(request())
-        poll(lambda: any(other.is_readable() for other in others), "an answer of the other worker")
-        assert victim.read_response().status == 504
-        for other in others:
-            other.close()
-    server.wait_for_log(r"has run GET /hang\S* for [0-9.]+ s, longer than timeouts.request=1s")
-    server.wait_for_log(r'File ".*source_app.py", line \d+ in app')
-    poll(lambda: not before <= workers(server), "the worker to go")
-    assert_well(server, 2)
-    ignore_faults(server)
+# --- applications that hang: see test_timeouts.py too ---
 
 
 @pytest.mark.parametrize("how", ["GIL held", "deadlock"])
@@ -185,22 +162,6 @@ def test_stuck_worker_does_not_stop_a_stop(start_server):
 
 
 # --- signals at any moment ---
-
-
-def test_storm_of_reloads(start_server):
-    """One at a time, the last one wins, no worker is lost or left, and no request fails meanwhile."""
-    server = start_server(APP, {"workers_count": 2})
-    for number in range(50):
-        write_app(server, APP.replace("one", str(number)))
-        server.signal(signal.SIGHUP)
-        assert text(server)
-    poll(lambda: text(server) == "49", "the last code")
-    notified(server, r"^READY=1\nSTATUS=2/2 workers")
-    poll(lambda: len(zygotes(server)) == 1, "the generations before to go")
-    assert_well(server, 2)
-    states = [line for line in server.notify.lines() if line in ("READY=1", "RELOADING=1")]
-    assert states[0] == "READY=1" and states == (["READY=1", "RELOADING=1"] * len(states))[: len(states)]
-    assert len(states) >= 3
 
 
 def test_reload_while_starting():

@@ -386,11 +386,13 @@ def no_process_may_be_made(t):
 
 @fault("reload")
 def storm_of_reloads(t):
-    """The last one wins, and there is an end of it."""
+    """One at a time, the last one wins, and there is an end of it."""
     for number in range(100):
         t.write_app(SOURCE.replace('"one"', f'"{number}"'))
         t.reload()
     poll(lambda: t.server.get("/").body == b"99" and t.is_quiet(), "the last code")
+    states = t.states()
+    assert states == (["READY=1", "RELOADING=1"] * len(states))[: len(states)] and len(states) >= 3
 
 
 def failing_reload(t, source):

@@ -80,12 +80,15 @@ class Target:
     def count_descriptors(self):
         return len(os.listdir(f"/proc/{self.supervisor}/fd"))
 
-    def is_quiet(self):
-        """No reload is on, and nothing is left of those before."""
+    def states(self):
+        """What systemd was told."""
         while self.server.notify.receive():
             pass
-        states = [line for line in self.server.notify.lines() if line in ("READY=1", "RELOADING=1")]
-        return states[-1] == "READY=1" and len(children(self.supervisor)) == self.n_workers + 1
+        return [line for line in self.server.notify.lines() if line in ("READY=1", "RELOADING=1")]
+
+    def is_quiet(self):
+        """No reload is on, and nothing is left of those before."""
+        return self.states()[-1] == "READY=1" and len(children(self.supervisor)) == self.n_workers + 1
 
     # --- blows ---
 
