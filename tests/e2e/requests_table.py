@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Requests that must be refused, and with which status: RFC 9110, RFC 9112, and what other servers had CVEs for. In the
-texts "~" stands for MARK, by which a test can see whether a response repeats what was sent."""
+"""Requests that must be refused, and with which status: those of the tables in tests/http, and more of their kinds,
+from RFC 9110, RFC 9112, and what other servers had CVEs for. In the texts "~" stands for MARK, by which a test can see
+whether a response repeats what was sent."""
+import re
+import sys
+
+from harness import APPS
+
+sys.path.insert(0, str(APPS.parent / "http"))
+# pylint: disable=wrong-import-position
+from player import read_tables
 
 MARK = b"zq7mark"
 HOST = "Host: example.org\r\n"
@@ -70,65 +79,44 @@ TABLE = [
     ("9110 9.1: method", {501}, line, [
         "ZQ7MARK / HTTP/1.1", "get /~ HTTP/1.1", "CONNECT example.org:443 HTTP/1.1",
     ]),
-    ("9112 3: blanks", {400}, line, [
-        "GET  /~ HTTP/1.1", "GET /~  HTTP/1.1", "GET\t/~ HTTP/1.1", "GET /~\tHTTP/1.1", " GET /~ HTTP/1.1",
-        "GET /~ HTTP/1.1 ", "GET /~ HTTP/1.1\t", "GET\x0b/~ HTTP/1.1", "GET /a ~ HTTP/1.1",
-    ]),
-    ("9112 3: parts", {400}, line, [
-        "GET /~", "GET /~ ", "GET HTTP/1.1", "GET  HTTP/1.1", "GET", "GET ~ HTTP/1.1",
-    ]),
+    ("9112 3: blanks", {400}, line, ["GET\x0b/~ HTTP/1.1", "GET /a ~ HTTP/1.1"]),
+    ("9112 3: parts", {400}, line, ["GET /~", "GET /~ ", "GET  HTTP/1.1", "GET ~ HTTP/1.1"]),
     ("9112 3.2: target", {400}, line, [
-        "GET * HTTP/1.1", "OPTIONS ** HTTP/1.1", "GET example.org:80 HTTP/1.1", "GET /~#part HTTP/1.1",
-        "GET /~?a#part HTTP/1.1", "GET ????? HTTP/1.1",
+        "OPTIONS ** HTTP/1.1", "GET /~#part HTTP/1.1", "GET /~?a#part HTTP/1.1", "GET ????? HTTP/1.1",
     ]),
     ("9112 3.2: target", {400}, line, [
         f"GET /~{chr(octet)} HTTP/1.1" for octet in b"\x00\x01\x08\x1b\x7f\x80\xa0\xe9\xff"
     ]),
     ("9110 4.2: absolute-form", {400}, line, [
         "GET http://user@example.org/~ HTTP/1.1", "GET http://u:p@example.org/~ HTTP/1.1",
-        "GET http:///~ HTTP/1.1", "GET http://:80/~ HTTP/1.1",
+        "GET http:///~ HTTP/1.1",
     ]),
-    ("9110 2.5: version", {505}, version, ["HTTP/2.0", "HTTP/3.0", "HTTP/9.9", "HTTP/0.9"]),
     ("9112 2.3: version", {400, 505}, version, [
-        "HTTP/1.10", "HTTP/11.1", "HTTP/01.1", "HTTP/1.01", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/", "HTTP",
-        "http/1.1", "Http/1.1", "HTTP/1.1a", "HTTP/1.a", "HTTP/a.1", "HTTP/1,1", "HTTP1.1", "HTTP-1.1",
-        "RTSP/1.0", "ICE/1.0", "HTTPS/1.1", "XTTP/1.1", "HTTP/+1.1", "HTTP/1.-1", "/1.1",
+        "HTTP/11.1", "HTTP/1.01", "HTTP/", "HTTP", "http/1.1", "Http/1.1", "HTTP/1.1a", "HTTP/1.a",
+        "HTTP/a.1", "XTTP/1.1", "HTTP/1.-1", "/1.1",
     ]),
     # the ends of lines
-    ("9112 2.2: bare LF", {400}, raw, [
-        f"GET /~ HTTP/1.1\n{HOST}\r\n", "GET /~ HTTP/1.1\r\nHost: example.org\n\r\n",
-        f"GET /~ HTTP/1.1\r\n{HOST}\n", "GET /~ HTTP/1.1\nHost: example.org\n\n",
-        f"\nGET /~ HTTP/1.1\r\n{HOST}\r\n",
-    ]),
-    ("9112 2.2: bare CR", {400}, raw, [
-        f"\rGET /~ HTTP/1.1\r\n{HOST}\r\n", f"GET /~ HTTP/1.1\r{HOST}\r\n",
-        f"GET /~\rx HTTP/1.1\r\n{HOST}\r\n",
-    ]),
+    ("9112 2.2: bare LF", {400}, raw, ["GET /~ HTTP/1.1\nHost: example.org\n\n"]),
+    ("9112 2.2: bare CR", {400}, raw, [f"GET /~\rx HTTP/1.1\r\n{HOST}\r\n"]),
     ("9112 2.2: bare CR or LF", {400}, field, ["X-A: 1\nX-B: 2", "X-A: 1\rX-B: 2", "X-A: 1\r"]),
     ("CVE-2023-30589", {400}, field, ["X-A:\rX-B: 2"]),
-    ("CVE-2025-23167", {400}, raw, [
-        f"GET /~ HTTP/1.1\r\n{HOST}\rX\r\n\r\n", f"GET /~ HTTP/1.1\r\n{HOST}\r\r\n",
-    ]),
+    ("CVE-2025-23167", {400}, raw, [f"GET /~ HTTP/1.1\r\n{HOST}\rX\r\n\r\n"]),
     # Host
     ("9112 3.2: Host", {400}, first_field, [
-        "X-A: 1", f"{HOST}Host: example.com", f"{HOST}Host: example.org", f"{HOST}hOST: example.com",
+        "X-A: 1", f"{HOST}Host: example.com", f"{HOST}hOST: example.com",
     ]),
     ("9112 3.2: Host", {400}, raw, ["GET http://example.org/~ HTTP/1.1\r\n\r\n", "GET /~ HTTP/1.1\r\n\r\n"]),
     ("9112 3.2: Host", {400}, host, [
-        "exam ple.org", "a b", "user@example.org", "example.org/", "example.org/x", "example.org?x",
-        "example.org#x", "example.org, example.com", "example.org:port", "example.org:80x", "example.org:-1",
-        "example.org:80:80", "[", "[::1", "::1]", "[::1]x", "[zz]", "exa\tmple", "example.org\\x",
-        "<example>", '"example"', "http://example.org", "exam\xe9ple.org",
+        "exam ple.org", "user@example.org", "example.org/", "example.org/x", "example.org?x",
+        "example.org#x", "example.org:port", "example.org:80x", "::1]", "[zz]", "exa\tmple",
+        "example.org\\x", "<example>", '"example"', "exam\xe9ple.org",
     ]),
     # fields
     ("9112 5.1: blank before the colon", {400}, field, ["X-A : 1", "X-A\t: 1"]),
-    ("9112 5.1: blank before the colon", {400}, first_field, ["Host : example.org"]),
     ("CVE-2021-22959", {400}, five, ["Content-Length : 5"]),
     ("9112 5.1: blank before the colon", {400}, framed, ["Transfer-Encoding : chunked"]),
     ("9112 5.2: obs-fold", {400}, field, ["X-A: 1\r\n 2", "X-A: 1\r\n\t2", "X-A:\r\n 2", " "]),
     ("9112 5.2: obs-fold", {400}, five, ["Content-Length:\r\n 5"]),
-    ("CVE-2022-35256", {400}, framed, ["Transfer-Encoding:\r\n chunked"]),
-    ("9112 2.2: blank before the first field", {400}, first_field, [" Host: example.org"]),
     ("CVE-2024-27982", {400}, five, [" Content-Length: 5"]),
     ("9110 5.1: name", {400}, field, [": 1", "X-A", "X-A 1", "X A: 1"]),
     ("9110 5.1: name", {400}, field, [
@@ -139,46 +127,25 @@ TABLE = [
     ]),
     # Content-Length
     ("9112 6.3: Content-Length", {400}, length, [
-        "", "+5", "-5", "-0", "0x5", "5.0", "5e0", "5_0", "5 5", "five", "5;", "5,", ",5", "5, 6", "5,6",
-        '"5"', "\xb2", "\xa05", "5\xa0", "5\x0b", "5\x00", "5\r\nContent-Length: 6", "5\r\nContent-Length: 0",
+        "5_0", "five", "5, 6", "\xb2", "5\xa0", "5\x0b", "5\x00", "5\r\nContent-Length: 0",
         "5\r\ncontent-length: 4",
     ]),
-    ("9110 8.6: Content-Length", {400, 413}, length, [
-        "9223372036854775808", "18446744073709551621", "1" * 400,
-    ]),
+    ("9110 8.6: Content-Length", {400, 413}, length, ["1" * 400]),
     ("9110 8.6: Content-Length", {413}, length, ["9223372036854775807"]),
     # Transfer-Encoding
-    ("9112 6.1: both", {400}, framed, [
-        "Transfer-Encoding: chunked\r\nContent-Length: 5", "Content-Length: 5\r\nTransfer-Encoding: chunked",
-    ]),
     ("9112 6.1: both", {400}, five, [
         "Transfer-Encoding:\r\nContent-Length: 5", "Content-Length: 5\r\nTransfer-Encoding: x",
     ]),
-    ("9112 6.1: HTTP/1.0", {400}, raw, [
-        f"POST /~ HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    ]),
-    ("9112 6.3: Transfer-Encoding", {400}, coding, [
-        "", "identity", "chunked, identity", "chunked, chunked", "chunked,", ",chunked", "xchunked",
-        "chunkedx", "chunked;q=1", '"chunked"', "chunked chunked", "\x0bchunked", "\xa0chunked",
-        "chunked\x0b", "chunked\xa0", "chunked, gzip", "cow", "chu\x00nked", "=chunked",
-        "chunked\r\nTransfer-Encoding: identity", "chunked\r\nTransfer-Encoding: chunked",
-    ]),
-    ("9112 6.1: unknown coding", {501}, coding, ["gzip, chunked", "deflate,chunked", "br , chunked"]),
-    ("9112 6.1: unknown coding", {400, 501}, coding, ["identity, chunked"]),
+    ("9112 6.3: Transfer-Encoding", {400}, coding, ["chunked\xa0", "cow", "chu\x00nked", "=chunked"]),
+    ("9112 6.1: unknown coding", {501}, coding, ["deflate,chunked", "br , chunked"]),
     # chunks
-    ("9112 7.1: chunk size", {400}, size, [
-        "", "0x5", "x5", "+5", "-5", "5_0", "0_5", " 5", "5 ", "5\t", "\t5", "g", "5g", "5.", "5,", "\xb5",
-        "\x005", "5\x00", "\x0b5", "00000000000000005", "10000000000000005", "fffffffffffffffff", "5\r",
-    ]),
+    ("9112 7.1: chunk size", {400}, size, ["x5", "0_5", "5g", "5.", "\xb5", "\x0b5", "fffffffffffffffff"]),
     ("9112 7.1: chunk size", {400, 413}, size, ["ffffffffffffffff", "8000000000000000", "7fffffffffffffff"]),
     ("erratum 7633: ends of chunk lines", {400}, chunks, [
-        "5\nhello\r\n0\r\n\r\n", "5\rhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r0\r\n\r\n",
-        "5\r\nhelloXX0\r\n\r\n", "5\r\nhello world\r\n0\r\n\r\n", "5\r\nhello\r\n\r\n0\r\n\r\n",
-        "5\r\nhello\r\n0\n\r\n", "5\r\nhello\r\n0\r\n\n", "5\r\nhello\r\n0\r\n\rX",
+        "5\r\nhello world\r\n0\r\n\r\n", "5\r\nhello\r\n0\n\r\n", "5\r\nhello\r\n0\r\n\n",
+        "5\r\nhello\r\n0\r\n\rX",
     ]),
-    ("9112 7.1.1: chunk extension", {400}, size, [
-        "5;=b", "5;", "5;;a", '5;a="b', "5;a\x00=b", "5;a\nb", "5;a\rb",
-    ]),
+    ("9112 7.1.1: chunk extension", {400}, size, ["5;a\x00=b", "5;a\nb", "5;a\rb"]),
     ("CVE-2024-22019, CVE-2023-39326", TOO_MUCH, chunks, [
         f"5;a={'b' * 100000}\r\nhello\r\n0\r\n\r\n", "1;aaaaaaaa=bbbbbbbb\r\nx\r\n" * 5000 + "0\r\n\r\n",
     ]),
@@ -200,9 +167,22 @@ TABLE = [
     ("9112 2.2: empty lines", TOO_MUCH, raw, ["\r\n" * 100000]),
 ]
 
+
+def of_the_tables():
+    """What is refused in one piece, with a body, and with the limits as they are."""
+    for case in read_tables():
+        is_plain = not case.limits and len(case.pieces) == 1 and not case.half_closes
+        if case.is_refused and is_plain and not case.octets.startswith(b"HEAD "):
+            octets = re.sub(rb"\A(\w+ /)(?=[ ?])", rb"\1" + MARK, case.octets)
+            yield f"{case.topic}: {case.title}", octets, {int(case.expected.status)}
+
+
 # (name, octets, statuses)
 REFUSED = [
-    (f"{section}: {text[:60]!r}", build(text).encode("latin-1").replace(b"~", MARK), statuses)
-    for section, statuses, build, texts in TABLE
-    for text in texts
+    *of_the_tables(),
+    *(
+        (f"{section}: {text[:60]!r}", build(text).encode("latin-1").replace(b"~", MARK), statuses)
+        for section, statuses, build, texts in TABLE
+        for text in texts
+    ),
 ]
