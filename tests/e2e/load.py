@@ -4,13 +4,13 @@
 POST. What may be sent again (RFC 9110 §9.2.2) is, on a new connection."""
 import enum
 import itertools
-import threading
 import time
 from collections import Counter
 
 import faulty
 from client import ProtocolError, Truncated, request
-from harness import DEADLINE, poll
+from crowd import Clients
+from harness import poll
 
 ATTEMPTS_MAX = 8
 
@@ -45,26 +45,15 @@ class Attempt:
         return f"<{self.number} {self.method} after {self.peer}: {self.outcome.value} {self.detail}>"
 
 
-class Load:
-    """connect(): a new client.Connection; requests begin with the `with` block and end with it."""
+class Load(Clients):
+    """connect(): a new client.Connection."""
 
     def __init__(self, connect, n_clients=8, pause=0.002):
+        super().__init__(n_clients)
         self.connect = connect
         self.pause = pause
         self.numbers = itertools.count(1)
         self.requests = []  # each a list of attempts, the last of which decides
-        self.stopping = threading.Event()
-        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(n_clients)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(2 * DEADLINE)
 
     def wait_for_more(self, n=50):
         """Until so many requests more have come to an end."""
@@ -73,7 +62,7 @@ class Load:
 
     # --- a client ---
 
-    def _run(self, number):
+    def run(self, number):
         connection = None
         for turn in itertools.count(number):
             attempts = []
@@ -160,7 +149,6 @@ class Load:
         that waited in a connection to it sees that end, and is sent again if it may be, or is refused with one of the
         statuses in refusals. socket_closes: for a while nobody listens, and who waits in the socket at that moment is
         turned away."""
-        assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
         begun = faulty.read_begun(directory)
         problems = [f"begun twice: {number} by {pids}" for number, pids in begun.items() if len(pids) > 1]
         n_waiting = 0

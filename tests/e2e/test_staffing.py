@@ -3,10 +3,10 @@
 import os
 import re
 import signal
-import threading
 
 import pytest
 
+from crowd import Clients
 from harness import Server, poll
 from supervision import (
     APP,
@@ -27,34 +27,23 @@ from supervision import (
 RECYCLES = int(os.environ.get("CGUNICORN_TEST_RECYCLES", "12"))
 
 
-class Load:
-    """Threads that send one request after the other, until they are told to stop or one fails."""
+class Load(Clients):
+    """One request after the other, until one fails."""
 
-    def __init__(self, server, n_threads=8, closes=False):
+    def __init__(self, server, n_clients=8, closes=False):
+        super().__init__(n_clients)
         self.server = server
         self.closes = closes
-        self.is_over = False
         self.n_forgiven = 0
         self.n_answered = 0
         self.failures = []
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n_threads)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.is_over = True
-        for thread in self.threads:
-            thread.join()
 
     def forgive(self):
         """A worker is to be killed: the request that it runs, and its other connections, end with it."""
         self.n_forgiven += len(self.threads)
 
-    def run(self):
-        while not self.is_over:
+    def run(self, number):
+        while not self.stopping.is_set():
             try:
                 self.run_connection()
             except (AssertionError, OSError) as error:
@@ -66,7 +55,7 @@ class Load:
     def run_connection(self):
         fields = ("Connection: close",) if self.closes else ()
         with self.server.connect() as connection:
-            while not self.is_over:
+            while not self.stopping.is_set():
                 response = connection.request("GET", "/", *fields)
                 assert response.status == 200, response
                 self.n_answered += 1
@@ -128,7 +117,7 @@ def test_max_memory(start_server):
 
 def test_max_lifetime(start_server):
     server = start_server(APP, {"workers_count": 2, "workers_preload": "yes", "workers_max_lifetime": "500ms"})
-    with Load(server, n_threads=2) as load:
+    with Load(server, n_clients=2) as load:
         poll(lambda: load.failures or replaced(server, "max_lifetime") >= 6, "workers to be replaced")
     assert not load.failures, server.log()
 
@@ -318,7 +307,7 @@ def app(environ, start_response):
 )
 def test_worker_gone_wild(start_server, deed):
     server = start_server(WILD, {"workers_count": 2, "timeouts_graceful": "2s"})
-    with Load(server, n_threads=2) as load:
+    with Load(server, n_clients=2) as load:
         victim = int(text(server, f"/{deed}"))
         said = rf"\(pid {victim}\) sent .* to the supervisor"
         if deed == "close":
@@ -348,7 +337,7 @@ def test_zygote_gone_wild(start_server):
         "        os._exit(0)\n"
     )
     server = start_server(source, {"workers_count": 2, "workers_preload": "yes"})
-    with Load(server, n_threads=2) as load:
+    with Load(server, n_clients=2) as load:
         (server.directory / "go").touch()
         server.wait_for_log("The zygote of generation 1 .* sent a worker that nobody asked for")
         server.wait_for_log("Generation 2 serves")

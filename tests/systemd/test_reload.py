@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from crowd import Clients
 from machine import APP, DEADLINE, wait_until
 
 SLOW = """\
@@ -53,34 +54,24 @@ class SlowRequest:
         return self.answer
 
 
-class Load:
-    """Clients that ask without a pause until the end of the with block: a connection a request, or as many requests on
-    one as the server allows by not saying "Connection: close"."""
+class Load(Clients):
+    """Clients that ask without a pause: a connection a request, or as many requests on one as the server allows by not
+    saying "Connection: close"."""
 
     def __init__(self, site, keep_alive, n_clients=4):
-        self.site, self.keep_alive, self.stopping, self.failures, self.n_answers = site, keep_alive, False, [], 0
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n_clients)]
+        super().__init__(n_clients)
+        self.site, self.keep_alive, self.failures, self.n_answers = site, keep_alive, [], 0
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join(timeout=DEADLINE)
-
-    def run(self):
+    def run(self, number):
         try:
-            while not self.stopping:
+            while not self.stopping.is_set():
                 self.use(self.site.connect())
         except Exception as error:
             self.failures.append(error)
 
     def use(self, connection):
         closes = False
-        while not (closes or self.stopping):
+        while not (closes or self.stopping.is_set()):
             connection.request("GET", "/", headers={} if self.keep_alive else {"Connection": "close"})
             response = connection.getresponse()
             assert response.read() == b"hello\n" and response.status == 200
