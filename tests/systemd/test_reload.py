@@ -114,7 +114,7 @@ def test_broken_reload_keeps_the_old_code(make_site):
     assert (result.returncode != 0) == can_fail(site)
     assert site.show("ActiveState") == "active"
     assert site.get() == "one"
-    assert "broken by a deployment" in site.journal_text()
+    wait_until(lambda: "broken by a deployment" in site.journal_text(), "the traceback in the journal")
 
     # The signal alone, as older deployments send it, does no harm either.
     site.machine.systemctl("kill", "--kill-who=main", "-s", "HUP", site.service)
