@@ -84,6 +84,7 @@ void exchange_next_request(Exchange *x)
     atomic_store_explicit(&x->is_overtaken, false, memory_order_relaxed);
     atomic_store_explicit(&x->is_claimed, false, memory_order_relaxed);
     atomic_store_explicit(&x->answered_by, ANSWERED_BY_NOBODY, memory_order_relaxed);
+    x->stream.state = STREAM_NEW;
     x->hang.is_given_up = false;
     x->is_streaming = x->is_cut = false;
     x->refused_status = 0;

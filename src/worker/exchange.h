@@ -11,6 +11,7 @@
 #include "http/head.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "worker/flusher.h"
 #include "worker/hang.h"
 #include "worker/output.h"
 
@@ -65,6 +66,7 @@ typedef struct Exchange {
     _Atomic bool is_claimed;
     _Atomic bool is_gone; /* the client went away */
     _Atomic AnsweredBy answered_by;
+    Stream stream;
     HangWatch hang;
     Output output;
 } Exchange;

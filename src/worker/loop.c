@@ -131,6 +131,9 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     (void)!getrandom(&l->first_request, sizeof l->first_request, GRND_NONBLOCK);
     exchange_pool_init(&l->exchanges, o->config, o->directory);
 
+    r = flusher_new(l, &l->flusher);
+    if (r < 0)
+        return r;
     r = loop_configure(l, o->config, ret_error);
     if (r < 0)
         return r;
@@ -157,6 +160,7 @@ Loop *loop_free(Loop *l)
 {
     if (!l)
         return NULL;
+    flusher_free(l->flusher);
     loop_free_closed(l);
     exchange_pool_deinit(&l->exchanges);
     check_free(l->check);

@@ -16,6 +16,7 @@
 #include "worker/descriptors.h"
 #include "worker/exchange.h"
 #include "worker/file-roots.h"
+#include "worker/flusher.h"
 #include "worker/timeouts.h"
 
 #include <netinet/in.h>
@@ -132,8 +133,9 @@ typedef struct Loop {
     size_t n_checked_out;      /* connections in the application */
     size_t n_slots;            /* applications that may run at a time */
     bool has_siblings;
-    bool must_trim;        /* the crew is to give back memory, when there is nothing else to do */
-    ConnectionQueue ready; /* requests for the application */
+    bool must_trim; /* the crew is to give back memory, when there is nothing else to do */
+    Flusher *flusher;
+    ConnectionQueue ready;                 /* requests for the application */
     struct Connection *unsent[UNSENT_MAX]; /* have answers that were computed, not yet sent */
     size_t n_unsent;
     usec_t unsent_since;

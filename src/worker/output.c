@@ -89,6 +89,19 @@ static int output_queue_one(Output *o, const char *data, size_t size)
 
 int output_queue(Output *o, const struct iovec *iov, int n)
 {
+    char *to = NULL;
+    size_t size = 0;
+
+    for (int i = 0; i < n; i++)
+        size += iov[i].iov_len;
+    if (output_is_simple(o))
+        to = spool_reserve(&o->spool, size);
+    if (to) { /* by far the most: without a look at each piece */
+        for (int i = 0; i < n; i++)
+            to = mempcpy(to, iov[i].iov_base, iov[i].iov_len);
+        spool_commit(&o->spool, size);
+        return 0;
+    }
     for (int i = 0; i < n; i++) {
         int r = output_queue_one(o, iov[i].iov_base, iov[i].iov_len);
         if (r < 0)

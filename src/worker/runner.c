@@ -2,6 +2,7 @@
 /* Runs the application for one connection and takes its response. */
 #include "worker/runner.h"
 
+#include "base/clock.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "http/file-response.h"
@@ -16,6 +17,7 @@
 #include <sys/epoll.h>
 
 #define DIRECT_SEND_MIN (16 * 1024) /* from here on, sending without a copy pays */
+#define GATHER_MAX (64 * 1024)
 
 typedef struct Runner {
     ResponseSink sink;
@@ -70,18 +72,6 @@ static void runner_arm(Runner *r)
         connection_set_events(r->loop, c, EPOLLOUT);
 }
 
-/* With the lock. */
-static void runner_flush(Loop *l, Connection *c)
-{
-    Exchange *x = c->exchange;
-    int r = output_flush(&x->output, c->fd);
-
-    if (r < 0)
-        x->is_gone = true;
-    else if (r == OUTPUT_E_PENDING)
-        connection_set_events(l, c, EPOLLOUT);
-}
-
 /* Sends a complete response, unless the other thread does. */
 static void runner_send_complete(Loop *l, Connection *c)
 {
@@ -90,7 +80,7 @@ static void runner_send_complete(Loop *l, Connection *c)
     if (atomic_exchange(&x->is_claimed, true))
         return;
     pthread_mutex_lock(&x->lock);
-    runner_flush(l, c);
+    stream_flush(l, c);
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -101,7 +91,7 @@ static void runner_send_earlier(Loop *l, Connection *c)
 
     pthread_mutex_lock(&x->lock);
     if (x->is_streaming)
-        runner_flush(l, c);
+        stream_flush(l, c);
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -215,6 +205,58 @@ static int runner_send_interim(ResponseSink *sink, const char *data, size_t size
     return r;
 }
 
+/* With the lock: whether the block is to be kept for others, and not sent. */
+static bool runner_gathers(const Runner *r, size_t size)
+{
+    Exchange *x = r->connection->exchange;
+    Stream *s = &x->stream;
+
+    if (s->state == STREAM_NEW) {
+        s->state = STREAM_GATHERING;
+        return false;
+    }
+    if (!s->is_watched || size >= DIRECT_SEND_MIN || !output_is_simple(&x->output) ||
+        buffer_size(output_memory(&x->output)) + size + RESPONSE_PREFIX_MAX > GATHER_MAX)
+        return false;
+    if (s->state == STREAM_DAWDLING) {
+        usec_t now = clock_now_usec(), before = s->sent_usec;
+
+        s->sent_usec = now;
+        s->state = now - before < FLUSH_AFTER_USEC ? STREAM_GATHERING : STREAM_DAWDLING;
+    }
+    return s->state == STREAM_GATHERING;
+}
+
+/* A block that others follow, perhaps: see flusher.h. */
+static int runner_stream(Runner *runner, const struct iovec *iov, int n, size_t size)
+{
+    Connection *c = runner->connection;
+    Exchange *x = c->exchange;
+    Stream *s = &x->stream;
+    Flusher *flusher = runner->loop->flusher;
+    bool is_first = false;
+    int r;
+
+    if (!s->is_watched && x->response.body_size > size) /* the second block */
+        (void)flusher_watch(flusher, c);                /* without it, each block is sent */
+    runner_share(x);
+    if (runner_gathers(runner, size)) {
+        r = output_queue(&x->output, iov, n);
+        is_first = atomic_load_explicit(&s->waiting_since, memory_order_relaxed) == 0;
+        if (is_first)
+            atomic_store(&s->waiting_since, clock_now_usec());
+    } else {
+        r = output_send(&x->output, c->fd, iov, n);
+        atomic_store_explicit(&s->waiting_since, 0, memory_order_relaxed);
+        runner_arm(runner);
+    }
+    r = runner_result(x, r);
+    runner_unlock(x);
+    if (is_first)
+        flusher_wake(flusher);
+    return r;
+}
+
 static int runner_write(ResponseSink *sink, const char *data, size_t size, bool last)
 {
     Runner *runner = runner_of(sink);
@@ -229,19 +271,15 @@ static int runner_write(ResponseSink *sink, const char *data, size_t size, bool 
         return 0;
     response_frame(&x->response, size, &take, prefix, &n_prefix, &has_crlf);
     is_all = x->response.framing == BODY_LENGTH && x->response.remaining == 0;
-    last = last || is_all;
     struct iovec iov[] = {{prefix, n_prefix}, {(void *)data, take}, {(void *)"\r\n", has_crlf ? 2 : 0}};
 
-    if (last)
-        runner_lock(x);
+    if (!last && !is_all)
+        return runner_stream(runner, iov, ELEMENTSOF(iov), take);
+    runner_lock(x);
+    if (take < DIRECT_SEND_MIN)
+        r = output_queue(&x->output, iov, ELEMENTSOF(iov));
     else
-        runner_share(x);
-    if (last && take < DIRECT_SEND_MIN)
-        r = output_queue(&x->output, iov, 3);
-    else
-        r = output_send(&x->output, c->fd, iov, 3);
-    if (!last)
-        runner_arm(runner);
+        r = output_send(&x->output, c->fd, iov, ELEMENTSOF(iov));
     r = runner_result(x, r);
     runner_unlock(x);
     if (r == 0 && is_all)
@@ -395,4 +433,6 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot)
     default:
         x->is_cut = true;
     }
+    if (x->stream.is_watched)
+        flusher_unwatch(l->flusher, c);
 }

@@ -127,6 +127,25 @@ def stepwise(environ, start_response, path, key="stepwise", note=None):
 
 
 @handler
+def bursts(environ, start_response, path, rounds, size, by):
+    """Three blocks, after which the application waits for the test to say that it has them, by a file PATH.ROUND; and again.
+    by: generator or write."""
+
+    def blocks():
+        for i in range(int(rounds)):
+            for letter in b"abc":
+                yield bytes([letter]) * int(size)
+            wait_for(f"{path}.{i}")
+
+    write = start_response("200 OK", TEXT)
+    if by == "generator":
+        return blocks()
+    for block in blocks():
+        write(block)
+    return []
+
+
+@handler
 def stepwise_write(environ, start_response, path):
     write = start_response("200 OK", TEXT)
     write(b"first")
