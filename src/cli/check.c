@@ -217,7 +217,7 @@ static int load_application(const char *path, const char *site, const Config *co
     if (r == WORKER_PROGRAM_E_NONE)
         return complain(path, error, EXIT_CONFIG);
     if (r == 0)
-        r = scoreboard_new(config_staff(config).n_seats, config->workers_threads, &scoreboard);
+        r = scoreboard_new(config_staff(config).n_seats, config_staff(config).n_slots, &scoreboard);
     if (r == 0)
         r = totals_new(&totals, &totals_fd);
     if (r == 0)

@@ -19,6 +19,7 @@ const Flag flags[] = {
      "PORT, HOST:PORT, [IPV6]:PORT or unix:PATH; repeatable"},
     {'w', "workers", "workers.count", FLAG_VALUE, "N", "worker processes"},
     {0, "threads", "workers.threads", FLAG_VALUE, "N", "requests at a time in the application of one worker"},
+    {'k', "worker-class", "workers.class", FLAG_VALUE, "CLASS", "threads or gevent"},
     {0, "preload", "workers.preload", FLAG_YES, NULL, "import the application before the workers are forked"},
     {'t', "timeout", "timeouts.request", FLAG_VALUE, "TIME", "longest time of a request in the application"},
     {0, "graceful-timeout", "timeouts.graceful", FLAG_VALUE, "TIME",

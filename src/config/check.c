@@ -141,6 +141,14 @@ static const char *check_forwarder_header(const char *item, Span *ret_bad)
     return NULL;
 }
 
+static const char *check_class(const char *item, Span *ret_bad)
+{
+    (void)ret_bad;
+    if (strcmp(item, "threads") == 0 || strcmp(item, "gevent") == 0)
+        return NULL;
+    return "is no class of workers; write threads (gunicorn's sync and gthread) or gevent";
+}
+
 static const char *check_header_map(const char *item, Span *ret_bad)
 {
     (void)ret_bad;
@@ -278,6 +286,7 @@ static const struct {
     {offsetof(Config, proxy_trusted), check_trusted},
     {offsetof(Config, proxy_headers), check_proxy_header},
     {offsetof(Config, proxy_forwarder_headers), check_forwarder_header},
+    {offsetof(Config, workers_class), check_class},
     {offsetof(Config, request_header_map), check_header_map},
     {offsetof(Config, proxy_protocol), check_proxy_protocol},
     {offsetof(Config, reload_check_path), check_path},

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "config/errors.h"
 #include "config/reader.h"
+#include "config/staff.h"
 #include "config/table.h"
 #include "config/value.h"
 
@@ -282,6 +283,11 @@ int config_parse(const char *data, size_t size, const char *filename, char *cons
     if (r == 0 && p.config->workers_max > 0 && p.config->workers_min > p.config->workers_max)
         errors_add(&p.errors, (Origin){data ? filename : "command line", 0}, table_find("workers", "min"),
                    "%u is more than workers.max, which is %u", p.config->workers_min, p.config->workers_max);
+    if (r == 0 && config_staff(p.config).is_gevent && p.config->workers_threads > 1)
+        errors_add(&p.errors, (Origin){data ? filename : "command line", 0}, table_find("workers", "threads"),
+                   "%u with workers.class = gevent, where greenlets run in one thread; remove it, and set "
+                   "workers.connections",
+                   p.config->workers_threads);
     return parser_end(&p, r, ret, ret_error);
 }
 

@@ -10,6 +10,8 @@ typedef struct ConfigStaff {
     unsigned n_max;   /* more than n_min: the site is elastic */
     unsigned n_start; /* that serve at first */
     unsigned n_seats; /* for those that serve, and for those that are to replace others before these go */
+    unsigned n_slots; /* requests that each may have in the application at a time */
+    bool is_gevent;   /* they run in greenlets, and not in threads */
 } ConfigStaff;
 
 ConfigStaff config_staff(const Config *c);

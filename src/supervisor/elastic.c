@@ -16,7 +16,7 @@ void elastic_init(Generation *g)
     g->sizing = (Sizing){
         .n_min = staff.n_min,
         .n_max = staff.n_max,
-        .n_threads = g->config->workers_threads,
+        .n_threads = staff.n_slots,
         .grow_after_usec = g->config->workers_grow_after,
         .shrink_after_usec = g->config->workers_shrink_after,
     };

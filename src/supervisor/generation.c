@@ -288,7 +288,7 @@ static int allocate(sd_event *event, unsigned number, Config *config, Generation
     for (unsigned i = 0; i < g->n_seats; i++)
         seat_init(&g->seats[i], i, g, config->timeouts_load, config->reload_check_timeout,
                   config->timeouts_graceful);
-    return scoreboard_new(g->n_seats, config->workers_threads, &g->scoreboard);
+    return scoreboard_new(g->n_seats, config_staff(config).n_slots, &g->scoreboard);
 }
 
 int generation_new(sd_event *event, const char *site, unsigned number, Config *config, const Sockets *sockets,

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/message-ids.h"
+#include "config/staff.h"
 #include "supervisor/report.h"
 #include "supervisor/takeover.h"
 
@@ -100,6 +101,7 @@ static void candidate_failed(Succession *s, usec_t now)
 
 static void promote_candidate(Succession *s, usec_t now)
 {
+    const ConfigStaff staff = config_staff(s->candidate->config);
     bool first = !s->started;
 
     s->rolling = !first;
@@ -109,8 +111,8 @@ static void promote_candidate(Succession *s, usec_t now)
     log_init(s->options->site, s->current->config->log_level);
     if (!first)
         return;
-    log_full(LOG_NOTICE, MESSAGE_STARTED, NULL, "Ready: %u workers, %u threads each", s->current->n_wanted,
-             s->current->config->workers_threads);
+    log_full(LOG_NOTICE, MESSAGE_STARTED, NULL, "Ready: %u workers, %u %s each", s->current->n_wanted,
+             staff.n_slots, staff.is_gevent ? "greenlets" : "threads");
     succession_tell_ready(s, now);
 }
 

@@ -277,8 +277,7 @@ void accept_connections(Loop *l)
 /* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings and its successor. */
 int accept_update(Loop *l)
 {
-    bool is_saturated =
-        l->n_checked_out >= l->n_slots && (l->has_siblings || l->ready.n > 0 || loop_is_stuck(l));
+    bool is_saturated = !loop_has_slot(l) && (l->has_siblings || l->ready.n > 0 || loop_is_stuck(l));
     bool accepts;
 
     l->is_full = accept_is_full(l) && !accept_victim(l);

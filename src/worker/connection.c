@@ -280,7 +280,7 @@ static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)
         wanted = 0;
     }
     connection_set_events(l, c, wanted);
-    pthread_cond_signal(&x->progress);
+    exchange_announce_progress(x);
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -336,7 +336,7 @@ static void connection_on_write_timeout(Loop *l, Connection *c)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         x->is_gone = true;
         connection_set_events(l, c, 0);
-        pthread_cond_signal(&x->progress);
+        exchange_announce_progress(x);
     }
     pthread_mutex_unlock(&x->lock);
     if (!lags) {

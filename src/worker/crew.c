@@ -14,7 +14,6 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define SLICE_USEC (1 * USEC_PER_MSEC)
 
@@ -36,36 +35,15 @@ static void member_release(Member *m)
 
 /* --- driving --- */
 
-/* A thread that is in the application still, when the time for that is over, ends with the process. */
 static void crew_finish(Crew *w, int error)
 {
-    const Loop *l = w->loop;
-
-    if (l->n_checked_out > l->n_hung) {
-        log_warning("%zu requests did not finish within timeouts.graceful and are cut off",
-                    l->n_checked_out - l->n_hung);
-        _exit(1);
-    }
-    if (l->n_hung > 0)
-        _exit(0);
+    drain_cut_off(w->loop);
     pthread_mutex_lock(&w->lock);
     w->is_over = true;
     w->error = error;
     for (unsigned i = 0; i <= w->n_threads; i++)
         pthread_cond_signal(&w->members[i].wake);
     pthread_mutex_unlock(&w->lock);
-}
-
-static void slot_begin(ScoreboardSlot *slot, const Exchange *x, usec_t now)
-{
-    Span method = x->request.method, target = x->request.target;
-    size_t n = (size_t)(target.data + target.size - method.data) + sizeof " HTTP/1.1" - 1;
-
-    if (n < sizeof slot->request)
-        *(char *)mempcpy(slot->request, method.data, n) = '\0';
-    else
-        memcpy(mempcpy(slot->request, method.data, sizeof slot->request - 4), "...", 4);
-    atomic_store_explicit(&slot->started_usec, now, memory_order_release);
 }
 
 /* From here on m can be overtaken; when it is urgent, at once. c: whom it runs the application for, or NULL. Returns the
@@ -98,11 +76,11 @@ static bool member_run(Member *m, Connection *c)
 
     if (is_slow || requests_must_flush(l))
         requests_flush(l);
-    slot_begin(&w->slots[m->index], c->exchange, l->now);
+    requests_show(l, c, &w->slots[m->index]);
     token = member_leave(m, c, is_slow);
 
     member_acquire(m);
-    runner_run(l, c, w->app, &w->slots[m->index]);
+    runner_run(&m->runner, l, c, w->app, &w->slots[m->index], NULL);
     atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
     if (w->develop)
         develop_tell(w->develop);

@@ -6,6 +6,7 @@
 #include "base/message-ids.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -65,6 +66,13 @@ void descriptors_close(const Descriptors *d)
     for (size_t i = 0; i < d->n_words; i++)
         for (uint64_t left = d->bits[i]; left; left &= left - 1)
             close((int)(i * BITS) + __builtin_ctzll(left));
+}
+
+void descriptors_replace(const Descriptors *d, int by)
+{
+    for (size_t i = 0; i < d->n_words; i++)
+        for (uint64_t left = d->bits[i]; left; left &= left - 1)
+            (void)dup3(by, (int)(i * BITS) + __builtin_ctzll(left), O_CLOEXEC);
 }
 
 bool descriptors_is_lost(int error)

@@ -27,6 +27,10 @@ void descriptors_remove(Descriptors *d, int fd);
 /* In a forked child: closes them all. */
 void descriptors_close(const Descriptors *d);
 
+/* In one whose copy of an event loop may still ask after them: the same, but all are duplicates of that one
+ * afterwards. */
+void descriptors_replace(const Descriptors *d, int by);
+
 /* Whether an error, as positive errno, of a call with a descriptor of one's own says that it is so no
  * longer. */
 bool descriptors_is_lost(int error);

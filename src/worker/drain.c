@@ -2,6 +2,7 @@
 /* How a worker comes to its end. */
 #include "worker/drain.h"
 
+#include "base/log.h"
 #include "ipc/channel.h"
 #include "worker/accept.h"
 #include "worker/connection.h"
@@ -67,4 +68,15 @@ bool drain_is_finished(const Loop *l)
         return false;
     return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung) ||
            l->now >= l->drain_deadline_usec;
+}
+
+void drain_cut_off(const Loop *l)
+{
+    if (l->n_checked_out > l->n_hung) {
+        log_warning("%zu requests did not finish within timeouts.graceful and are cut off",
+                    l->n_checked_out - l->n_hung);
+        _exit(1);
+    }
+    if (l->n_hung > 0)
+        _exit(0);
 }

@@ -16,5 +16,8 @@ void drain_begin(Loop *l, bool takes_waiting);
  * ipc/channel.h. 0 or negative errno. */
 int drain_ask_for_replacement(Loop *l, const char *reason);
 
+/* At the end: the process ends here if the application has not come back from all requests. */
+void drain_cut_off(const Loop *l);
+
 /* Drained, and nothing is under way but requests that were given up. */
 bool drain_is_finished(const Loop *l);

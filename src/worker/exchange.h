@@ -26,6 +26,13 @@ typedef enum AnsweredBy {
     ANSWERED_BY_LOOP,   /* the request was given up */
 } AnsweredBy;
 
+/* What runs the application where that is no thread: a greenlet, see hub.h. For the driver of the loop. */
+typedef struct Carrier Carrier;
+struct Carrier {
+    void (*on_progress)(Carrier *c);
+    int (*append_stack)(const Carrier *c, Buffer *to); /* see wsgi/stack.h */
+};
+
 typedef struct Exchange {
     struct Exchange *next_free;
 
@@ -57,7 +64,8 @@ typedef struct Exchange {
     /* While the application runs and something was sent or waits to be, its thread and the loop's share what
      * follows. */
     pthread_mutex_t lock;
-    pthread_cond_t progress; /* signalled when output shrank or the client went away */
+    pthread_cond_t progress; /* of output, or the client went away: exchange_announce_progress() */
+    Carrier *carrier;        /* that waits for it; NULL: a thread does */
     bool is_streaming;       /* written by the application's thread, with the lock; by the loop's before */
     /* The thread that runs the application adds nothing more to output; whoever of it and of the thread that
      * overtakes it claims it first, sends it. */
@@ -85,6 +93,15 @@ void exchange_pool_deinit(ExchangePool *p);
 /* An exchange with empty buffers, or NULL: no memory. exchange_pool_put() takes it back. */
 Exchange *exchange_pool_get(ExchangePool *p);
 void exchange_pool_put(ExchangePool *p, Exchange *x);
+
+/* With the lock: output shrank, or the client went away. */
+static inline void exchange_announce_progress(Exchange *x)
+{
+    if (x->carrier)
+        x->carrier->on_progress(x->carrier);
+    else
+        pthread_cond_signal(&x->progress);
+}
 
 /* The request was answered: forgets it, keeps what came in after it and what is still to go out. */
 void exchange_next_request(Exchange *x);

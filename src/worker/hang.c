@@ -48,11 +48,12 @@ static void hang_report(Loop *l, Connection *c, usec_t age, const char *outcome)
     char request[512], id[REQUEST_ID_FIELD_SIZE], limit[FORMAT_VALUE_MAX];
     const char *fields[] = {request_id_field(l, c, id), NULL};
     pid_t thread = c->exchange->hang.thread;
+    const Carrier *carrier = c->exchange->carrier;
     Buffer stack;
     int r;
 
     buffer_init(&stack);
-    r = stack_append(&stack, thread);
+    r = carrier ? carrier->append_stack(carrier, &stack) : stack_append(&stack, thread);
     if (r < 0)
         (void)buffer_printf(&stack, "Where it hangs is not known: %s", strerror(-r));
     log_full(LOG_ERR, MESSAGE_WORKER_TIMEOUT, fields,
@@ -83,7 +84,7 @@ static void hang_mark_gone(Loop *l, Connection *c)
 {
     connection_set_events(l, c, 0);
     c->exchange->is_gone = true;
-    pthread_cond_signal(&c->exchange->progress);
+    exchange_announce_progress(c->exchange);
 }
 
 static void hang_cut(Loop *l, Connection *c)
@@ -188,7 +189,7 @@ static bool hang_give_up(Loop *l, Connection *c, usec_t age)
     return true;
 }
 
-/* No thread is left for them: somebody else is to serve them. */
+/* No thread or greenlet is left for them: somebody else is to serve them. */
 static void hang_refuse_waiting(Loop *l)
 {
     for (Connection *c; (c = connection_queue_pop(&l->ready));)

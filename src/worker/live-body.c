@@ -81,8 +81,10 @@ static ssize_t live_begin_wait(LiveBody *b, BodyWait *w)
     return -EAGAIN;
 }
 
-static void live_end_wait(LiveBody *b, BodyWait *w)
+static void live_end_wait(BodySource *source, BodyWait *w)
 {
+    LiveBody *b = live_body_of(source);
+
     live_move_clock(b, w->elapsed_usec, w->timeout_usec);
     b->waited_usec += w->elapsed_usec;
     b->silent_usec += w->elapsed_usec;
@@ -138,8 +140,6 @@ static ssize_t live_receive(BodySource *source, char *to, size_t size, BodyWait 
     ssize_t n;
     int r;
 
-    if (w->timeout_usec > 0)
-        live_end_wait(b, w);
     if (b->error)
         return b->error;
     for (;;) {
@@ -162,7 +162,7 @@ static ssize_t live_receive(BodySource *source, char *to, size_t size, BodyWait 
 void live_body_init(LiveBody *b, Loop *l, Connection *c, ScoreboardSlot *slot)
 {
     *b = (LiveBody){
-        .source = {.receive = live_receive, .wait = live_wait},
+        .source = {.receive = live_receive, .wait = live_wait, .end_wait = live_end_wait},
         .loop = l,
         .connection = c,
         .slot = slot,

@@ -8,6 +8,7 @@
 #include "config/staff.h"
 #include "ipc/channel.h"
 #include "worker/accept.h"
+#include "worker/alarm.h"
 #include "worker/check.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
@@ -113,7 +114,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     *ret_error = NULL;
     if (!l)
         return -ENOMEM;
-    l->epoll_fd = l->wake_fd = -EBADF;
+    l->epoll_fd = l->wake_fd = l->alarm_fd = -EBADF;
     l->config = o->config;
     l->channel = o->channel;
     l->channel_source.type = SOURCE_CHANNEL;
@@ -124,7 +125,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->total = o->total;
     l->file_roots = o->file_roots;
     l->is_held = o->is_held;
-    l->n_slots = o->config->workers_threads;
+    l->n_slots = config_staff(o->config).n_slots;
     l->has_siblings = config_staff(o->config).n_max > 1;
     l->n_until_replaced = loop_draw_requests(o->config);
     l->now = clock_now_usec();
@@ -170,6 +171,7 @@ Loop *loop_free(Loop *l)
     free(l->listeners);
     closep(&l->epoll_fd);
     closep(&l->wake_fd);
+    closep(&l->alarm_fd);
     descriptors_deinit(&l->descriptors);
     free(l);
     return NULL;
@@ -239,6 +241,9 @@ static void loop_handle(Loop *l, const struct epoll_event *e)
     case SOURCE_CHECK:
         check_on_event(l);
         break;
+    case SOURCE_ALARM:
+        alarm_on_event(l);
+        break;
     }
 }
 
@@ -252,7 +257,7 @@ static void loop_expire(Loop *l)
     hang_expire(l);
 }
 
-static int loop_wait_msec(const Loop *l)
+usec_t loop_next_usec(const Loop *l)
 {
     const Timeout *running = timeout_list_first(&l->running);
     usec_t next = running ? running->deadline : UINT64_MAX;
@@ -268,6 +273,13 @@ static int loop_wait_msec(const Loop *l)
         next = MIN(next, l->now + FULL_LOOK_USEC);
     if (l->is_draining)
         next = MIN(next, l->drain_deadline_usec);
+    return next;
+}
+
+static int loop_wait_msec(const Loop *l)
+{
+    usec_t next = loop_next_usec(l);
+
     if (next == UINT64_MAX)
         return -1;
     return next <= l->now ? 0 : (int)MIN((next - l->now + 999) / 1000, (usec_t)3600 * 1000);

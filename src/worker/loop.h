@@ -32,6 +32,7 @@ typedef enum SourceType {
     SOURCE_DOORBELL,
     SOURCE_CONNECTION,
     SOURCE_CHECK,
+    SOURCE_ALARM,
 } SourceType;
 
 typedef struct Source {
@@ -108,6 +109,10 @@ typedef struct Loop {
     usec_t next_full_record_usec;
     usec_t next_exhaustion_record_usec;
 
+    Source alarm_source;
+    int alarm_fd; /* see alarm.h; -EBADF: whoever drives waits himself */
+    usec_t alarm_usec;
+
     usec_t now;
     usec_t active_usec; /* when the last exchange ended; 0: none has */
     time_t date_second;
@@ -132,6 +137,7 @@ typedef struct Loop {
     uint64_t n_until_replaced; /* responses */
     size_t n_checked_out;      /* connections in the application */
     size_t n_slots;            /* applications that may run at a time */
+    bool is_unmanned;          /* nobody could begin with another one now */
     bool has_siblings;
     bool must_trim; /* the crew is to give back memory, when there is nothing else to do */
     Flusher *flusher;
@@ -168,10 +174,19 @@ void loop_wake_up(Loop *l);
 /* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */
 void loop_on_forked_child(void *loop);
 
-/* All threads of the application hang in requests that were given up. */
+/* When it has something to do by itself, UINT64_MAX: nothing. */
+usec_t loop_next_usec(const Loop *l);
+
+/* Whether the application can be called once more. */
+static inline bool loop_has_slot(const Loop *l)
+{
+    return l->n_checked_out < l->n_slots && !l->is_unmanned;
+}
+
+/* All threads of the application hang in requests that were given up; or one that all greenlets wait for. */
 static inline bool loop_is_stuck(const Loop *l)
 {
-    return l->n_hung >= l->n_slots;
+    return l->n_hung >= l->n_slots || (l->is_unmanned && l->n_hung > 0);
 }
 
 /* One more was answered. The seat's number has one writer, the driver; a shard may have several. */

@@ -5,6 +5,7 @@
 
 #include "worker/connection.h"
 #include "worker/crew.h"
+#include "worker/runner.h"
 #include "wsgi/interpreter.h"
 
 #include <pthread.h>
@@ -50,6 +51,7 @@ struct Member {
     Connection *connection;    /* the application runs for it, or NULL; for whoever takes the token, too */
     Member *overtaken;         /* whose token was taken, since the last time */
     bool has_gil;
+    Runner runner;
 };
 
 struct Crew {

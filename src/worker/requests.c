@@ -37,7 +37,7 @@ Connection *requests_check_out(Loop *l)
 {
     Connection *c;
 
-    if (l->n_checked_out >= l->n_slots)
+    if (!loop_has_slot(l))
         return NULL;
     while ((c = connection_queue_pop(&l->ready)) && c->exchange->is_gone)
         connection_close(l, c);
@@ -51,9 +51,21 @@ Connection *requests_check_out(Loop *l)
     return c;
 }
 
+void requests_show(const Loop *l, const Connection *c, ScoreboardSlot *slot)
+{
+    Span method = c->exchange->request.method, target = c->exchange->request.target;
+    size_t n = (size_t)(target.data + target.size - method.data) + sizeof " HTTP/1.1" - 1;
+
+    if (n < sizeof slot->request)
+        *(char *)mempcpy(slot->request, method.data, n) = '\0';
+    else
+        memcpy(mempcpy(slot->request, method.data, sizeof slot->request - 4), "...", 4);
+    atomic_store_explicit(&slot->started_usec, l->now, memory_order_release);
+}
+
 bool requests_are_ready(const Loop *l)
 {
-    return l->ready.n > 0 && l->n_checked_out < l->n_slots;
+    return l->ready.n > 0 && loop_has_slot(l);
 }
 
 void requests_check_in(Loop *l, Connection *c)

@@ -12,6 +12,9 @@ struct Connection *connection_queue_pop(ConnectionQueue *q);
 /* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */
 struct Connection *requests_check_out(Loop *l);
 
+/* Shows in the slot that it runs from now on; until started_usec is 0 again. */
+void requests_show(const Loop *l, const struct Connection *c, ScoreboardSlot *slot);
+
 /* Whether requests_check_out() would find one. */
 bool requests_are_ready(const Loop *l);
 

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "http/file-response.h"
 #include "worker/body-intake.h"
-#include "worker/live-body.h"
 #include "worker/peer.h"
 #include "wsgi/call.h"
 
@@ -18,12 +17,6 @@
 
 #define DIRECT_SEND_MIN (16 * 1024) /* from here on, sending without a copy pays */
 #define GATHER_MAX (64 * 1024)
-
-typedef struct Runner {
-    ResponseSink sink;
-    Loop *loop;
-    Connection *connection;
-} Runner;
 
 static Runner *runner_of(ResponseSink *sink)
 {
@@ -313,13 +306,14 @@ static int runner_wait(ResponseSink *sink)
 {
     Runner *r = runner_of(sink);
     Exchange *x = r->connection->exchange;
+    bool is_behind;
 
     runner_share(x);
     runner_arm(r);
-    while (!x->is_gone && !output_has_caught_up(&x->output))
+    while ((is_behind = !x->is_gone && !output_has_caught_up(&x->output)) && !sink->greenlet)
         pthread_cond_wait(&x->progress, &x->lock);
     pthread_mutex_unlock(&x->lock);
-    return x->is_gone ? SINK_E_GONE : 0;
+    return is_behind ? SINK_E_WAIT : x->is_gone ? SINK_E_GONE : 0;
 }
 
 static int runner_end(ResponseSink *sink)
@@ -393,32 +387,34 @@ static void runner_take_refusal(Exchange *x, const LiveBody *body)
     x->is_cut = x->status != 0;
 }
 
-void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot)
+static void runner_init(Runner *r, Loop *l, Connection *c, Greenlet *greenlet)
+{
+    r->sink = (ResponseSink){
+        .response = &c->exchange->response,
+        .greenlet = greenlet,
+        .send_interim = runner_send_interim,
+        .send_named_file = runner_send_named_file,
+        .begin = runner_begin,
+        .write = runner_write,
+        .send_file = runner_send_file,
+        .wait = runner_wait,
+        .end = runner_end,
+    };
+    r->loop = l;
+    r->connection = c;
+}
+
+void runner_run(Runner *r, Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot, Greenlet *greenlet)
 {
     Exchange *x = c->exchange;
-    Runner runner = {
-        .sink =
-            {
-                .response = &x->response,
-                .send_interim = runner_send_interim,
-                .send_named_file = runner_send_named_file,
-                .begin = runner_begin,
-                .write = runner_write,
-                .send_file = runner_send_file,
-                .wait = runner_wait,
-                .end = runner_end,
-            },
-        .loop = l,
-        .connection = c,
-    };
     const Spool *body = request_has_body(&x->request) && !x->is_live ? &x->body : NULL;
     WsgiPeer peer = peer_of_request(c);
-    LiveBody live;
 
+    runner_init(r, l, c, greenlet);
     if (x->is_live)
-        live_body_init(&live, l, c, slot);
+        live_body_init(&r->live, l, c, slot);
     switch (
-        wsgi_call(app, &x->request, body, x->is_live ? &live.source : NULL, &peer, &runner.sink, &x->error)) {
+        wsgi_call(app, &x->request, body, x->is_live ? &r->live.source : NULL, &peer, &r->sink, &x->error)) {
     case 0:
         break;
     case WSGI_E_ERROR:
@@ -428,7 +424,7 @@ void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot)
         x->is_gone = true;
         break;
     case WSGI_E_BODY:
-        runner_take_refusal(x, &live);
+        runner_take_refusal(x, &r->live);
         break;
     default:
         x->is_cut = true;

@@ -4,11 +4,21 @@
 #pragma once
 
 #include "worker/connection.h"
+#include "worker/live-body.h"
 #include "wsgi/app.h"
+#include "wsgi/sink.h"
+
+typedef struct Runner {
+    ResponseSink sink;
+    Loop *loop;
+    Connection *connection;
+    LiveBody live;
+} Runner;
 
 /* With the GIL. Afterwards the exchange holds the response (partly sent where it was streamed), status,
- * error. slot: where the request is shown to run. */
-void runner_run(Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot);
+ * error. *r is the call's own, uninitialised; not on the stack of a greenlet. slot: where the request is
+ * shown to run. greenlet: the calling one, or NULL. */
+void runner_run(Runner *r, Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot *slot, Greenlet *greenlet);
 
 /* The calling thread has just taken the loop over from the one that runs the application for c: if the
  * response is complete already, it is not to wait for what the application does after it, in close() for

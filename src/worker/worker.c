@@ -12,7 +12,9 @@
 #include "worker/check.h"
 #include "worker/crew.h"
 #include "worker/develop.h"
+#include "worker/hub.h"
 #include "worker/loop.h"
+#include "wsgi/greenlets.h"
 #include "wsgi/interpreter.h"
 #include "wsgi/stack.h"
 
@@ -79,18 +81,13 @@ static void worker_redirect_output(void)
     }
 }
 
-/* The first directory of $CACHE_DIRECTORY (systemd.exec(5)), else $TMPDIR, else /tmp. */
-static int worker_temporary_directory(char to[static 4096])
+/* The first directory of $CACHE_DIRECTORY (systemd.exec(5)), else $TMPDIR, else /tmp; or NULL. */
+static char *worker_temporary_directory(void)
 {
     const char *cache = getenv("CACHE_DIRECTORY"), *tmp = getenv("TMPDIR");
     const char *from = cache && *cache ? cache : tmp && *tmp ? tmp : "/tmp";
-    size_t n = from == cache ? strcspn(from, ":") : strlen(from);
 
-    if (n >= 4096)
-        return -ENAMETOOLONG;
-    memcpy(to, from, n);
-    to[n] = '\0';
-    return 0;
+    return strndup(from, from == cache ? strcspn(from, ":") : strlen(from));
 }
 
 /* Bodies of a megabyte come and go with each upload. By default glibc maps such blocks one by one, and gives the heap's top
@@ -150,6 +147,8 @@ static int worker_import(const WorkerOptions *o, Site *site, char **ret_error)
     const WsgiWorker worker = {.site = o->site, .seat = o->seat, .generation = o->generation};
 
     worker_enter_directory(o);
+    if (config_staff(o->config).is_gevent && greenlets_begin(ret_error) < 0)
+        return -1;
     if (!site->hooks && worker_load_hooks(o->config, &site->hooks, ret_error) < 0)
         return -1;
     if (wsgi_hooks_worker_start(site->hooks, &worker, ret_error) < 0)
@@ -176,7 +175,7 @@ static int worker_import_or_show(const WorkerOptions *o, Site *site, char **ret_
 static int worker_load(const WorkerOptions *o, Site *site, int errors_fd, char **ret_error)
 {
     WsgiAppOptions options = {
-        .multithread = o->config->workers_threads > 1,
+        .multithread = config_staff(o->config).n_slots > 1,
         .multiprocess = config_staff(o->config).n_max > 1,
         .errors_fd = errors_fd,
     };
@@ -213,6 +212,21 @@ static void worker_unload(const Config *config, Site *site)
     interpreter_finalize();
 }
 
+/* All of these: 0 when it has served, or negative errno, for which *ret_error may have the text. */
+static int worker_run_class(const WorkerOptions *o, const Site *site, Loop *loop, char **ret_error)
+{
+    const ConfigStaff staff = config_staff(o->config);
+    const CrewOptions options = {
+        .loop = loop,
+        .app = site->app,
+        .n_threads = staff.n_slots,
+        .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
+        .develop = site->develop,
+    };
+
+    return staff.is_gevent ? hub_run(&options, ret_error) : crew_run(&options);
+}
+
 /* In a child that the application has forked, where there is no loop: nothing of the server's is the child's own. */
 static void worker_on_forked_child(void *options)
 {
@@ -224,7 +238,6 @@ static void worker_on_forked_child(void *options)
     close(o->channel);
 }
 
-/* Both: 0 when it has served, or negative errno, for which *ret_error may have the text. */
 static int worker_run_loop(const WorkerOptions *o, const Site *site, Loop *loop, bool is_checked,
                            char **ret_error)
 {
@@ -242,23 +255,18 @@ static int worker_run_loop(const WorkerOptions *o, const Site *site, Loop *loop,
         r = check_begin(loop);
     if (r < 0)
         return r;
-    return crew_run(&(CrewOptions){
-        .loop = loop,
-        .app = site->app,
-        .n_threads = o->config->workers_threads,
-        .slots = scoreboard_slot(o->scoreboard, o->seat, 0),
-        .develop = site->develop,
-    });
+    return worker_run_class(o, site, loop, ret_error);
 }
 
 static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checked, char **ret_error)
 {
+    /* Not on the stack, which may be that of a greenlet. */
+    _cleanup_free_ char *directory = worker_temporary_directory();
     _cleanup_(loop_freep) Loop *loop = NULL;
-    char directory[4096];
-    int r = worker_temporary_directory(directory);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!directory)
+        return -ENOMEM;
     r = loop_new(
         &(LoopOptions){
             .config = o->config,

@@ -13,6 +13,7 @@
 #include "ipc/scoreboard.h"
 #include "ipc/totals.h"
 #include "worker/worker.h"
+#include "wsgi/greenlets.h"
 #include "wsgi/interpreter.h"
 
 #include <dirent.h>
@@ -84,8 +85,8 @@ static int zygote_take_hello(Zygote *z, Message *m)
     r = zygote_read_config(z, m->fds[HELLO_CONFIG]);
     if (r < 0)
         return r;
-    r = scoreboard_map(m->fds[HELLO_SCOREBOARD], config_staff(z->config).n_seats, z->config->workers_threads,
-                       &z->scoreboard);
+    r = scoreboard_map(m->fds[HELLO_SCOREBOARD], config_staff(z->config).n_seats,
+                       config_staff(z->config).n_slots, &z->scoreboard);
     if (r == 0)
         r = totals_map(m->fds[HELLO_TOTALS], &z->totals);
     if (r < 0)
@@ -193,6 +194,8 @@ static int zygote_load(Zygote *z, char **ret_error)
                 .process_name = "cgunicorn",
             },
             ret_error) < 0)
+        return -1;
+    if (config_staff(c).is_gevent && greenlets_patch(ret_error) < 0)
         return -1;
     if (!c->workers_preload || c->develop_reload) /* a failure is the workers' to show */
         return 0;

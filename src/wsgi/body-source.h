@@ -20,11 +20,15 @@ struct BodySource {
     const char *reason; /* why receive() failed: static text */
 
     /* Takes up to size (> 0) octets of the body, decoded, as many as are there. Returns their number; 0: the
-     * body is over; -EAGAIN: none is there yet, call wait(w) and then this again with the same w; other
-     * negative errno: it failed, and will from now on. */
+     * body is over; -EAGAIN: none is there yet, call wait(w), end_wait(w) and then this again; other negative
+     * errno: it failed, and will from now on. */
     ssize_t (*receive)(BodySource *source, char *to, size_t size, BodyWait *w);
 
     /* Blocks until something comes, a while at most. Without the GIL, and the request may end meanwhile:
-     * touches nothing but w. */
+     * touches nothing but w. Not called where requests run in greenlets, which wait for w->fd by
+     * themselves. */
     void (*wait)(BodyWait *w);
+
+    /* The wait is over, whatever it brought; unless the request is over, too. */
+    void (*end_wait)(BodySource *source, BodyWait *w);
 };

@@ -38,6 +38,18 @@ static void stay_in_process(void)
         interpreter_exit_forked_child();
 }
 
+static int wait_in_greenlet(Delivery *x)
+{
+    int r;
+
+    while ((r = x->sink->wait(x->sink)) == SINK_E_WAIT)
+        if (greenlet_wait(x->sink->greenlet) < 0) {
+            x->waiting = true; /* still, should the application catch that */
+            return -1;
+        }
+    return take_result(x, r);
+}
+
 static int wait_for_client(Delivery *x)
 {
     int r;
@@ -48,6 +60,8 @@ static int wait_for_client(Delivery *x)
     if (!x->waiting)
         return 0;
     x->waiting = false;
+    if (x->sink->greenlet)
+        return wait_in_greenlet(x);
     Py_BEGIN_ALLOW_THREADS
     r = x->sink->wait(x->sink);
     Py_END_ALLOW_THREADS

@@ -3,6 +3,8 @@
  * GIL is released while it waits, and nowhere else. */
 #include "wsgi/live-input.h"
 
+#include "base/clock.h"
+#include "wsgi/greenlets.h"
 #include "wsgi/interpreter.h"
 
 #define STEP_BYTES ((size_t)256 * 1024) /* allocated before anything came; then as much again as has come */
@@ -16,25 +18,42 @@ static bool live_is_free(const LiveInput *live)
         PyErr_SetString(PyExc_RuntimeError,
                         "the request body belongs to the process that was called, not to its forked child");
     else if (live->is_busy)
-        PyErr_SetString(PyExc_RuntimeError, "another thread is reading wsgi.input");
+        PyErr_SetString(PyExc_RuntimeError, "another thread or greenlet is reading wsgi.input");
     else
         return true;
     return false;
 }
 
-static int live_wait(LiveInput *live, BodyWait *w)
+static int wait_in_thread(void (*wait)(BodyWait *w), BodyWait *w)
 {
-    BodySource *source = live->source;
-    void (*wait)(BodyWait *) = source->wait;
-    int r;
-
-    live->is_busy = true;
     Py_BEGIN_ALLOW_THREADS
     wait(w);
     Py_END_ALLOW_THREADS
-    r = PyErr_CheckSignals();
+    return PyErr_CheckSignals();
+}
+
+static int wait_in_greenlet(BodyWait *w)
+{
+    usec_t start = clock_now_usec();
+    int r = greenlets_wait_readable(w->fd, w->timeout_usec);
+
+    w->elapsed_usec = clock_now_usec() - start;
+    return r;
+}
+
+static int live_wait(LiveInput *live, BodyWait *w)
+{
+    BodySource *source = live->source;
+    int r;
+
+    live->is_busy = true;
+    r = greenlets_are_used() ? wait_in_greenlet(w) : wait_in_thread(source->wait, w);
     live->is_busy = false;
-    if (r < 0 || live->source == source)
+    if (live->source == source) {
+        source->end_wait(source, w);
+        return r;
+    }
+    if (r < 0)
         return r;
     PyErr_SetString(PyExc_ConnectionAbortedError, "the request ended while its body was being read");
     return -1;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "http/response.h"
+#include "wsgi/greenlets.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,9 @@ typedef struct ResponseSink ResponseSink;
 struct ResponseSink {
     /* Filled by start_response through response_set_status() and response_add_field(). */
     Response *response;
+
+    /* The greenlet that runs the application; NULL: a thread of its own does. */
+    Greenlet *greenlet;
 
     /* Sends an interim response (1xx), whole, at once; before begin(), any number of times. Nothing to a
      * client that does not know them. 0, SINK_E_WAIT, SINK_E_GONE, negative errno. */
@@ -39,7 +43,8 @@ struct ResponseSink {
     /* Sends size octets of a regular file from offset; keeps a duplicate of fd. Same results as write(). */
     int (*send_file)(ResponseSink *sink, int fd, uint64_t offset, uint64_t size);
 
-    /* Blocks until the client has caught up; called without the GIL. 0 or SINK_E_GONE. */
+    /* Blocks until the client has caught up; called without the GIL. 0 or SINK_E_GONE. Does not block, and
+     * may return SINK_E_WAIT, where there is a greenlet: it is to ask again when it was woken. */
     int (*wait)(ResponseSink *sink);
 
     /* The body is complete. 0, RESPONSE_E_SHORT, SINK_E_GONE, negative errno. */

@@ -57,7 +57,7 @@ static Slot *slot_new(SlotPool *pool)
     return TAKE_PTR(slot);
 }
 
-Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body, BodySource *source)
+Slot *slot_take(SlotPool *pool, ResponseSink *sink, const Spool *body, BodySource *source)
 {
     Slot *slot = pool->free;
 
@@ -67,7 +67,8 @@ Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body, BodySource *sour
         slot = slot_new(pool);
     if (!slot)
         return NULL;
-    start_response_attach(slot->start_response, x);
+    delivery_init(&slot->delivery, sink);
+    start_response_attach(slot->start_response, &slot->delivery);
     input_attach(slot->input, body, source);
     return slot;
 }

@@ -17,6 +17,7 @@ typedef struct Slot {
     DeliveryCallable *start_response;
     Input *input;
     Errors *errors;
+    Delivery delivery; /* here, as a greenlet's stack is not for others to point to */
 } Slot;
 
 /* The free slots and what they are made of. Zero-initialised. The GIL guards it: it isn't released between
@@ -37,7 +38,7 @@ typedef struct SlotPool {
 int slot_pool_init(SlotPool *pool);
 void slot_pool_clear(SlotPool *pool);
 
-/* A slot bound to a delivery and a body, from one of both (NULL, NULL: empty); NULL with an exception.
- * slot_give_back() unbinds it and renews what the application has kept. */
-Slot *slot_take(SlotPool *pool, Delivery *x, const Spool *body, BodySource *source);
+/* A slot bound to a delivery into the sink and a body, from one of both (NULL, NULL: empty); NULL with an
+ * exception. slot_give_back() unbinds it and renews what the application has kept. */
+Slot *slot_take(SlotPool *pool, ResponseSink *sink, const Spool *body, BodySource *source);
 void slot_give_back(SlotPool *pool, Slot *slot);

@@ -179,9 +179,10 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args, 
 
 static int check_thread(const Delivery *x, const char *name)
 {
-    if (PyThread_get_thread_ident() == x->thread)
+    if (delivery_is_here(x))
         return 0;
-    PyErr_Format(PyExc_RuntimeError, "%s() is for the thread that runs the application", name);
+    PyErr_Format(PyExc_RuntimeError, "%s() is for the %s that runs the application", name,
+                 x->sink->greenlet ? "greenlet" : "thread");
     return -1;
 }
 

@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from client import Connection
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +25,11 @@ APPS = HERE.parent / "apps"
 BUILD = Path(os.environ.get("CGUNICORN_BUILD_DIR", "build")).resolve()
 PROGRAM = BUILD / "cgunicorn"
 SANITIZED = os.environ.get("CGUNICORN_SANITIZED") == "1"
+
+# workers.class of all servers that do not say otherwise, as if the applications had been written for it.
+WORKER_CLASS = os.environ.get("CGUNICORN_TEST_CLASS", "threads")
+
+of_threads = pytest.mark.skipif(WORKER_CLASS != "threads", reason="this class has no threads")
 
 # How long anything may take before the test gives up; generous, as machines may be loaded.
 DEADLINE = 90 if SANITIZED else 30
@@ -147,6 +154,9 @@ class Server:
         for name, value in (config or {}).items():
             section, _, key = name.partition("_")
             self.config[f"{section}.{key}"] = str(value)
+        if "workers.class" not in self.config and WORKER_CLASS == "gevent":
+            self.config["workers.class"] = "gevent"
+            self.config["workers.connections"] = self.config.pop("workers.threads", "1")
         if app is not None and "\n" in app:
             (self.directory / "source_app.py").write_text(app)
             self.config.setdefault("app.chdir", str(self.directory))

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from client import Truncated, request
-from harness import SANITIZED, poll
+from harness import SANITIZED, of_threads, poll
 from supervision import (
     APP,
     SLOW,
@@ -286,6 +286,7 @@ def test_requests_that_no_thread_is_left_for(start):
         assert late.read_response().body != str(old).encode()
 
 
+@of_threads
 def test_all_threads_hang(start):
     server = start(4)
     (old,) = workers(server)
@@ -298,6 +299,7 @@ def test_all_threads_hang(start):
     wait_for_replacement(server, old)
 
 
+@of_threads
 def test_all_threads_are_shown_for_debugging(start):
     server = start(2, log_level="debug")
     with server.connect() as victim, server.connect() as other:

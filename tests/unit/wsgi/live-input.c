@@ -15,6 +15,7 @@ typedef struct FakeSource {
     bool is_here; /* the next piece is */
     int error;    /* at the end, in its place */
     unsigned n_waits;
+    unsigned n_ended; /* of them */
 } FakeSource;
 
 static unsigned n_waits_without_gil;
@@ -49,9 +50,15 @@ static void fake_wait(BodyWait *w)
         on_wait();
 }
 
+static void fake_end_wait(BodySource *source, BodyWait *w)
+{
+    ((FakeSource *)source)->n_ended += w->fd == 7;
+}
+
 static void source_start(FakeSource *f, const void *data, size_t size, size_t piece)
 {
-    *f = (FakeSource){.source = {NULL, fake_receive, fake_wait}, .data = data, .size = size, .piece = piece};
+    *f = (FakeSource){
+        .source = {NULL, fake_receive, fake_wait, fake_end_wait}, .data = data, .size = size, .piece = piece};
 }
 
 /* Runs c with a new source of that data. */
@@ -150,6 +157,7 @@ static void test_waits(void)
 
     is_string(outcome_of("f.read(7)", 3, &f), "b'one\\ntwo'");
     is_int(f.n_waits, 3);
+    is_int(f.n_ended, 3);
     is_string(outcome_of("f.read(6)", 3, &f), "b'one\\ntw'");
     is_int(f.n_waits, 2);
     is_string(outcome_of("f.read(0), f.readline(0), f.read1(0), f.readinto(bytearray(0))", 3, &f),
@@ -276,8 +284,9 @@ static void test_busy(void)
     is_int(c.result, 0);
     is_string(harness_string("beside", "outcome"), "b'one\\n'");
     is_string(harness_string("beside", "seen"),
-              "['another thread is reading wsgi.input', 'another thread is "
-              "reading wsgi.input', 'another thread is reading wsgi.input']");
+              "['another thread or greenlet is reading wsgi.input', 'another "
+              "thread or greenlet is reading wsgi.input', 'another thread or greenlet is reading "
+              "wsgi.input']");
     harness_exec("beside", "f = None");
     call_deinit(&c);
     wsgi_app_free(app);

@@ -10,26 +10,25 @@ static ResponseSink sink;
 
 static void test_reuse(void)
 {
-    Delivery x;
     Slot *a, *b;
     PyObject *kept;
 
-    delivery_init(&x, &sink);
-    a = slot_take(&pool, &x, NULL, NULL);
-    b = slot_take(&pool, &x, NULL, NULL);
+    a = slot_take(&pool, &sink, NULL, NULL);
+    b = slot_take(&pool, &sink, NULL, NULL);
     ok(a && b && a != b);
-    ok(a->start_response->delivery == &x && a->start_response->write->delivery == &x &&
-       a->start_response->early_hints->delivery == &x);
+    ok(a->start_response->delivery == &a->delivery && a->delivery.sink == &sink &&
+       a->start_response->write->delivery == &a->delivery &&
+       a->start_response->early_hints->delivery == &a->delivery);
     ok(a->environ.dict != b->environ.dict);
     slot_give_back(&pool, b);
     slot_give_back(&pool, a);
     ok(!a->start_response->delivery && !a->input->spool);
-    ok(slot_take(&pool, &x, NULL, NULL) == a, "the last one comes first");
+    ok(slot_take(&pool, &sink, NULL, NULL) == a, "the last one comes first");
 
     kept = (PyObject *)a->start_response;
     slot_give_back(&pool, a);
     ok((PyObject *)a->start_response == kept);
-    a = slot_take(&pool, &x, NULL, NULL);
+    a = slot_take(&pool, &sink, NULL, NULL);
     Py_INCREF(kept);
     slot_give_back(&pool, a);
     ok((PyObject *)a->start_response != kept, "a kept start_response is replaced");
@@ -38,12 +37,10 @@ static void test_reuse(void)
 
 static void test_kept_write(void)
 {
-    Delivery x;
     Slot *slot;
     PyObject *kept;
 
-    delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL, NULL);
+    slot = slot_take(&pool, &sink, NULL, NULL);
     kept = Py_NewRef((PyObject *)slot->start_response->write);
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->start_response->write != kept);
@@ -52,12 +49,10 @@ static void test_kept_write(void)
 
 static void test_kept_early_hints(void)
 {
-    Delivery x;
     Slot *slot;
     PyObject *kept, *in_base;
 
-    delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL, NULL);
+    slot = slot_take(&pool, &sink, NULL, NULL);
     kept = Py_NewRef((PyObject *)slot->start_response->early_hints);
     slot_give_back(&pool, slot);
     in_base = PyDict_GetItemString(slot->environ.dict, "wsgi.early_hints");
@@ -68,16 +63,14 @@ static void test_kept_early_hints(void)
 
 static void test_kept_input(void)
 {
-    Delivery x;
     Slot *slot;
     PyObject *kept, *in_base;
 
-    delivery_init(&x, &sink);
-    slot = slot_take(&pool, &x, NULL, NULL);
+    slot = slot_take(&pool, &sink, NULL, NULL);
     kept = (PyObject *)slot->input;
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->input == kept);
-    slot = slot_take(&pool, &x, NULL, NULL);
+    slot = slot_take(&pool, &sink, NULL, NULL);
     Py_INCREF(kept);
     slot_give_back(&pool, slot);
     ok((PyObject *)slot->input != kept);
