@@ -109,6 +109,26 @@ def test_numbers_survive(site):
     total_is(5)
 
 
+def test_numbers_survive_a_stop(site):
+    """FileDescriptorStorePreserve=."""
+    if site.machine.systemd_version() < 254:
+        pytest.skip("needs systemd 254")
+    site.start()
+    assert site.get() == "hello\n"
+    site.systemctl("stop")
+    assert site.show("NFileDescriptorStore") == "1"
+    site.start()
+    wait_until(lambda: " 1 requests" in site.show("StatusText"), "the request in the status")
+
+
+def test_memory_pressure_is_watched(site):
+    if site.machine.systemd_version() < 254:
+        pytest.skip("needs systemd 254")
+    pid = site.start().main_pid
+    links = site.machine.run("sh", "-c", f"readlink /proc/{pid}/fd/*").stdout.split()
+    assert f"/sys/fs/cgroup{site.show('ControlGroup')}/memory.pressure" in links
+
+
 def test_killed_worker_is_replaced(make_site):
     site = make_site(PID, ini="[workers]\ncount = 1\n").start()
     pid, worker = site.main_pid, int(site.get())
