@@ -185,7 +185,8 @@ static int ask(const char *path, const Config *config, int zygote)
 }
 
 /* The exit status of the check, said why. */
-static int judge(const char *path, const Config *config, int channel, pid_t pid, bool asks)
+static int judge(const char *path, const Config *config, const char *program, int channel, pid_t pid,
+                 bool asks)
 {
     siginfo_t exit = {0};
     int status = EXIT_OK, r;
@@ -201,7 +202,7 @@ static int judge(const char *path, const Config *config, int channel, pid_t pid,
     if (r != 0 || m.type != MESSAGE_LOADED)
         return complain(path, m.text, EXIT_APP_FAILED);
     if (status == EXIT_OK)
-        printf("%s: ok\n", path);
+        printf("%s: ok, Python %.*s in %s\n", path, (int)strcspn(m.text, " "), m.text, program);
     return status;
 }
 
@@ -210,8 +211,9 @@ static int load_application(const char *path, const char *site, const Config *co
     _cleanup_(scoreboard_freep) Scoreboard *scoreboard = NULL;
     _cleanup_(totals_freep) Totals *totals = NULL;
     _cleanup_close_ int totals_fd = -EBADF;
-    _cleanup_free_ char *program = NULL, *error = NULL;
-    int channel, r = worker_program_find(config->app_virtualenv, &program, &error);
+    _cleanup_(worker_program_clear) WorkerProgram program = {0};
+    _cleanup_free_ char *error = NULL;
+    int channel, r = worker_program_find(config, &program, &error);
     pid_t pid;
 
     if (r == WORKER_PROGRAM_E_NONE)
@@ -221,7 +223,7 @@ static int load_application(const char *path, const char *site, const Config *co
     if (r == 0)
         r = totals_new(&totals, &totals_fd);
     if (r == 0)
-        r = worker_program_start(program, site, &channel, &pid);
+        r = worker_program_start(&program, config, site, &channel, &pid);
     if (r < 0)
         return complain(path, strerror(-r), EXIT_OS);
     r = worker_program_greet(channel, site, 1, config, scoreboard->fd, totals_fd, NULL, 0);
@@ -232,7 +234,7 @@ static int load_application(const char *path, const char *site, const Config *co
         end_process(pid, SIGKILL, &exit);
         return complain(path, strerror(-r), EXIT_OS);
     }
-    return judge(path, config, channel, pid, asks);
+    return judge(path, config, program.path, channel, pid, asks);
 }
 
 int check_main(int argc, char **argv)

@@ -44,6 +44,7 @@ static const struct {
 } examples[] = {
     {"app", "module", " shop.wsgi:application"},
     {"app", "virtualenv", " /srv/shop/venv"},
+    {"app", "python", " /srv/shop/venv/bin/python"},
     {"app", "chdir", " /srv/shop"},
     {"app", "pythonpath", " /srv/shop/lib /srv/shop/vendor"},
     {"app", "environment", "\n#    DJANGO_SETTINGS_MODULE=shop.settings\n#    TZ=Europe/Berlin"},

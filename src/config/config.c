@@ -280,6 +280,9 @@ int config_parse(const char *data, size_t size, const char *filename, char *cons
         errors_add(
             &p.errors, (Origin){data ? filename : "command line", 0}, table_find("app", "module"),
             "missing; name the application in section [app], for example module = shop.wsgi:application");
+    if (r == 0 && p.config->app_python && p.config->app_virtualenv)
+        errors_add(&p.errors, (Origin){data ? filename : "command line", 0}, table_find("app", "python"),
+                   "app.virtualenv names an interpreter as well; keep one of them");
     if (r == 0 && p.config->workers_max > 0 && p.config->workers_min > p.config->workers_max)
         errors_add(&p.errors, (Origin){data ? filename : "command line", 0}, table_find("workers", "min"),
                    "%u is more than workers.max, which is %u", p.config->workers_min, p.config->workers_max);

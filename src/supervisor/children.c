@@ -370,14 +370,14 @@ bool children_on_change(Generation *g, const siginfo_t *change, usec_t now)
     return false;
 }
 
-int children_start_zygote(Generation *g, const char *site, const char *path, const Sockets *sockets,
-                          int totals_fd)
+int children_start_zygote(Generation *g, const char *site, const WorkerProgram *program,
+                          const Sockets *sockets, int totals_fd)
 {
     int listeners[WORKER_PROGRAM_LISTENERS_MAX], r;
 
     for (size_t i = 0; i < sockets->n; i++)
         listeners[i] = sockets->items[i].fd;
-    r = worker_program_start(path, site, &g->channel, &g->zygote_pid);
+    r = worker_program_start(program, g->config, site, &g->channel, &g->zygote_pid);
     if (r < 0)
         return r;
     r = sd_event_add_io(g->event, &g->source, g->channel, EPOLLIN, on_zygote, g);

@@ -295,16 +295,16 @@ int generation_new(sd_event *event, const char *site, unsigned number, Config *c
                    int totals_fd, Generation **list, char **ret_error)
 {
     _cleanup_(generation_freep) Generation *g = NULL;
-    _cleanup_free_ char *path = NULL;
+    _cleanup_(worker_program_clear) WorkerProgram program = {0};
     int r = allocate(event, number, config, &g);
 
     if (r < 0)
         return r;
     g->sockets = sockets;
-    r = worker_program_find(config->app_virtualenv, &path, ret_error);
+    r = worker_program_find(config, &program, ret_error);
     if (r != 0)
         return r;
-    r = children_start_zygote(g, site, path, sockets, totals_fd);
+    r = children_start_zygote(g, site, &program, sockets, totals_fd);
     if (r < 0)
         return r;
     g->list = list;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The worker program of a site's Python version: which one, started how, greeted with what. What it answers
- * is read elsewhere. */
+/* The worker of a site: which program, started how, greeted with what. What it answers is read elsewhere. */
 #pragma once
 
 #include "config/config.h"
@@ -9,16 +8,22 @@
 
 #define WORKER_PROGRAM_E_NONE 1 /* none fits the site; the message says why */
 
-/* The path of the program that embeds the Python version of the virtualenv, or, where that is NULL, the
- * version that this build is for. The caller frees *ret_path or *ret_error. 0, -ENOMEM, or
- * WORKER_PROGRAM_E_NONE. */
-int worker_program_find(const char *virtualenv, char **ret_path, char **ret_error);
+typedef struct WorkerProgram {
+    char *path; /* what is executed: a worker program, which embeds Python, or an interpreter */
+    char *
+        modules; /* the directory with the modules that the interpreter loads; NULL: it is a worker program */
+} WorkerProgram;
 
-/* fork() and exec: the child's only descriptors are 0 (null), 1, 2 and 3 (its end of the channel); it has a
- * process group of its own, so that the terminal's ^C reaches the supervisor alone, and nothing in its
- * environment that speaks of systemd's protocols. The caller owns *ret_channel and reaps *ret_pid. 0 or
- * negative errno. */
-int worker_program_start(const char *path, const char *site, int *ret_channel, pid_t *ret_pid);
+/* Of app.python and the virtualenv, or, where neither is set, of the Python that this build is for. The caller clears *ret,
+ * or frees *ret_error. 0, -ENOMEM, or WORKER_PROGRAM_E_NONE. */
+int worker_program_find(const Config *config, WorkerProgram *ret, char **ret_error);
+void worker_program_clear(WorkerProgram *p);
+
+/* fork() and exec, in app.chdir: the child's only descriptors are 0 (null), 1, 2 and 3 (its end of the channel); it has a
+ * process group of its own, so that the terminal's ^C reaches the supervisor alone, and in its environment app.environment
+ * and nothing that speaks of systemd's protocols. The caller owns *ret_channel and reaps *ret_pid. 0 or negative errno. */
+int worker_program_start(const WorkerProgram *program, const Config *config, const char *site,
+                         int *ret_channel, pid_t *ret_pid);
 
 /* The message HELLO. Descriptors of the scoreboard, of ipc/totals.h and of listeners are not closed. 0 or
  * negative errno. */

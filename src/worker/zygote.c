@@ -149,24 +149,6 @@ static void zygote_check_pythonpath(const Config *c)
             log_warning("app.pythonpath: cannot read %s: %s%s", *p, strerror(errno), sandbox_hint(*p));
 }
 
-static int zygote_prepare_process(const Config *c, char **ret_error)
-{
-    signal(SIGPIPE, SIG_IGN);
-    zygote_check_pythonpath(c);
-    for (char **e = c->app_environment; e && *e; e++) {
-        char *equals = strchr(*e, '=');
-        _cleanup_free_ char *name = strndup(*e, (size_t)(equals - *e));
-        if (!name || setenv(name, equals + 1, 1) < 0)
-            return -ENOMEM;
-    }
-    if (!c->app_chdir || chdir(c->app_chdir) == 0)
-        return 0;
-    if (asprintf(ret_error, "app.chdir: cannot enter %s: %s%s", c->app_chdir, strerror(errno),
-                 sandbox_hint(c->app_chdir)) < 0)
-        *ret_error = NULL;
-    return -1;
-}
-
 /* In a child that the application forks while it is imported: nothing of the server's is the child's own. */
 static void zygote_on_forked_child(void *zygote)
 {
@@ -182,8 +164,9 @@ static int zygote_load(Zygote *z, char **ret_error)
 {
     const Config *c = z->config;
 
-    if (zygote_prepare_process(c, ret_error) < 0 ||
-        file_roots_new(c->app_sendfile_roots, &z->file_roots, ret_error) < 0)
+    signal(SIGPIPE, SIG_IGN);
+    zygote_check_pythonpath(c);
+    if (file_roots_new(c->app_sendfile_roots, &z->file_roots, ret_error) < 0)
         return -1;
     z->directory = getcwd(NULL, 0);
     if (interpreter_init(
@@ -331,7 +314,7 @@ int zygote_run(int channel)
         zygote_say(&z, MESSAGE_FAILED, 0, 0, error ? error : "out of memory");
         return EX_SOFTWARE;
     }
-    r = zygote_say(&z, MESSAGE_LOADED, 0, 0, "");
+    r = zygote_say(&z, MESSAGE_LOADED, 0, 0, interpreter_version());
     r = r < 0 ? EX_OSERR : zygote_serve(&z);
     scoreboard_free(z.scoreboard);
     totals_free(z.totals);

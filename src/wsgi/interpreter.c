@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts CPython as the python3 program of the site's virtualenv would, less what an embedding program must
- * not do: signal handlers, command line, the user's own site directory. */
+ * not do: signal handlers, command line, the user's own site directory. Where python3 itself has started it, takes back
+ * what that did of it. */
 #include "wsgi/python.h"
 
 #include "wsgi/interpreter.h"
@@ -24,7 +25,7 @@ static struct {
 
 const char *interpreter_version(void)
 {
-    return PYTHON_MINOR;
+    return Py_GetVersion();
 }
 
 /* --- the virtualenv, before anything is started --- */
@@ -107,8 +108,6 @@ static int start(const char *executable, const char *process_name, char **ret_er
     PyStatus status;
     int r = 0;
 
-    /* It would hide the virtualenv from getpath.py. */
-    unsetenv("PYTHONHOME");
     PyConfig_InitPythonConfig(&config);
     status = configure(&config, executable, process_name);
     if (!PyStatus_Exception(status))
@@ -147,6 +146,20 @@ static int set_up_path(const InterpreterOptions *options)
     return 0;
 }
 
+/* What python3 was started with is not the application's. */
+static int set_up_arguments(const char *process_name)
+{
+    static const char *const names[] = {"argv", "orig_argv"};
+
+    for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+        _cleanup_decref_ PyObject *list = Py_BuildValue("[s]", process_name);
+
+        if (!list || PySys_SetObject(names[i], list) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Otherwise what the application prints stays in a buffer until that is full, because nothing here is a
  * terminal. */
 static int set_up_stream(const char *name)
@@ -173,16 +186,21 @@ static int enable_faulthandler(void)
     return none ? 0 : -1;
 }
 
-/* The signal module takes SIGINT for KeyboardInterrupt when it is first imported, whatever PyConfig said. */
-static int keep_sigint(void)
+/* The signal module takes SIGINT for KeyboardInterrupt when it is first imported, whatever PyConfig said; and python3
+ * ignores SIGXFSZ, and has done both at its start. */
+static int keep_signals(void)
 {
-    bool is_default = PyOS_getsig(SIGINT) == SIG_DFL;
+    static const int numbers[] = {SIGINT, SIGXFSZ};
     _cleanup_decref_ PyObject *module = PyImport_ImportModule("_signal");
-    _cleanup_decref_ PyObject *former = NULL;
 
-    if (module && is_default)
-        former = PyObject_CallMethod(module, "signal", "il", SIGINT, (long)SIG_DFL);
-    return module && (former || !is_default) ? 0 : -1;
+    for (size_t i = 0; module && i < ELEMENTSOF(numbers); i++) {
+        _cleanup_decref_ PyObject *former =
+            PyObject_CallMethod(module, "signal", "il", numbers[i], (long)SIG_DFL);
+
+        if (!former)
+            return -1;
+    }
+    return module ? 0 : -1;
 }
 
 /* The threading module takes the thread that first imports it for the main one, and waits for it at the end. */
@@ -200,20 +218,26 @@ static void on_forked_child(void)
         forked_child.callback(forked_child.arg);
 }
 
-int interpreter_init(const InterpreterOptions *options, char **ret_error)
+static int start_embedded(const InterpreterOptions *options, char **ret_error)
 {
     _cleanup_free_ char *executable = NULL;
 
+    if (find_executable(options->virtualenv, &executable, ret_error) < 0)
+        return -1;
+    return start(executable, options->process_name, ret_error);
+}
+
+int interpreter_init(const InterpreterOptions *options, char **ret_error)
+{
     *ret_error = NULL;
-    if (find_executable(options->virtualenv, &executable, ret_error) < 0 ||
-        start(executable, options->process_name, ret_error) < 0)
+    if (!Py_IsInitialized() && start_embedded(options, ret_error) < 0)
         return -1;
     main_thread = PyThreadState_Get();
     if (pthread_atfork(NULL, NULL, on_forked_child) != 0)
         PyErr_NoMemory();
-    if (PyErr_Occurred() || set_up_path(options) < 0 || set_up_stream("stdout") < 0 ||
-        set_up_stream("stderr") < 0 || enable_faulthandler() < 0 || keep_sigint() < 0 ||
-        import_threading() < 0) {
+    if (PyErr_Occurred() || set_up_arguments(options->process_name) < 0 || set_up_path(options) < 0 ||
+        set_up_stream("stdout") < 0 || set_up_stream("stderr") < 0 || keep_signals() < 0 ||
+        enable_faulthandler() < 0 || import_threading() < 0) {
         *ret_error = exception_take_report("cannot set up Python");
         return -1;
     }

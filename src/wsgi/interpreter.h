@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The embedded interpreter: start, fork hooks, threads, end. Nothing here assumes which program it is in. */
+/* The interpreter: start, fork hooks, threads, end. It may run already, where it is the program that this is a module of. */
 #pragma once
 
 #include <stdbool.h>
 
 typedef struct InterpreterOptions {
-    const char *virtualenv;   /* NULL: the interpreter's own packages */
+    const char *virtualenv;   /* of the interpreter to be started; NULL: its own packages */
     const char *chdir;        /* first entry of sys.path; the process is there already; NULL: none */
     char *const *pythonpath;  /* NULL-terminated or NULL; in front of the rest of sys.path */
     const char *process_name; /* sys.argv[0] */
@@ -14,8 +14,7 @@ typedef struct InterpreterOptions {
 /* Every *ret_error here is text for the log, to be freed. 0, or -1 with *ret_error.
  * Afterwards the calling thread holds the GIL and is the main one of the threading module; faulthandler is on
  * for SIGABRT, SIGSEGV, SIGBUS, SIGFPE and SIGILL, all threads, on fd 2; sys.stdout and sys.stderr are
- * line-buffered; no signal handler of Python is installed, nor will be by an import. PYTHONHOME is taken out
- * of the environment. */
+ * line-buffered; no signal handler of Python is installed, nor will be by an import. */
 int interpreter_init(const InterpreterOptions *options, char **ret_error);
 
 /* Around a fork in the thread that holds the GIL: before, then in the parent, and in the child that goes on
@@ -54,5 +53,5 @@ InterpreterThread *interpreter_thread_new(
 void interpreter_acquire(InterpreterThread *t);
 void interpreter_release(InterpreterThread *t);
 
-/* "3.11": the minor version that this was built for; a virtualenv must have the same. */
+/* As sys.version: "3.11.2 (main, …) [GCC …]". */
 const char *interpreter_version(void);

@@ -31,6 +31,26 @@ WORKER_CLASS = os.environ.get("CGUNICORN_TEST_CLASS", "threads")
 
 of_threads = pytest.mark.skipif(WORKER_CLASS != "threads", reason="this class has no threads")
 
+
+def worker_directory(door):
+    """Where the server finds its workers: the build directory, from which it takes the module, if there is one; for
+    "program" a directory that only has the program."""
+    if door == "module":
+        return BUILD
+    directory = BUILD / "tests/e2e/program"
+    directory.mkdir(parents=True, exist_ok=True)
+    for program in BUILD.glob("cgunicorn-worker-*"):
+        with contextlib.suppress(FileExistsError):
+            (directory / program.name).symlink_to(program)
+    return directory
+
+
+WORKERS = worker_directory(os.environ.get("CGUNICORN_DOOR", "module"))
+# What of it runs: the module in the interpreter of the site, else the program.
+MODULE = next(WORKERS.glob("_cgunicorn.*"), None)
+WORKER = MODULE or next(WORKERS.glob("cgunicorn-worker-*"), None)
+EXECUTED = os.path.realpath(sys.executable) if MODULE else str(WORKER)
+
 # How long anything may take before the test gives up; generous, as machines may be loaded.
 DEADLINE = 90 if SANITIZED else 30
 
@@ -59,7 +79,7 @@ def clean_environment(directory):
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
         "HOME": str(directory),
-        "CGUNICORN_LIBEXECDIR": str(BUILD),
+        "CGUNICORN_LIBEXECDIR": str(WORKERS),
         "CACHE_DIRECTORY": str(directory),
         "STATE_DIRECTORY": str(directory),
         "PYTHONDONTWRITEBYTECODE": "1",

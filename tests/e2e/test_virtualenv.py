@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Where the application comes from and what it runs in: [app] of the configuration."""
 import json
+import os
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
-from harness import Server
+from harness import EXECUTED, MODULE, Server, worker_directory
+from supervision import workers
 
 MINOR = "{}.{}".format(*sys.version_info[:2])
 SOURCE = """
@@ -202,3 +206,94 @@ def test_what_is_no_module(module, spec):
 def test_arguments_of_the_process(start_server, module):
     argv = answer(start_server("site_module:app", {"app_chdir": module}))["argv"]
     assert len(argv) == 1
+
+
+# --- which interpreter, and how it is started ---
+
+with_module = pytest.mark.skipif(not MODULE, reason="for the module")
+
+
+def test_worker_is_the_expected_program(server):
+    site = server("echo:app")
+    assert {os.readlink(f"/proc/{pid}/exe") for pid in workers(site)} == {os.path.realpath(EXECUTED)}
+    assert {Path(f"/proc/{pid}/comm").read_text() for pid in workers(site)} == {"cgunicorn-worke\n"}
+
+
+@with_module
+def test_python_of_the_site(start_server, virtualenv):
+    python = virtualenv / "bin/python"
+    server = start_server("site_module:app", {"app_python": python, "app_pythonpath": ""})
+    got = answer(server)
+    assert (got["executable"], got["prefix"], got["base_prefix"]) == (str(python), str(virtualenv), "/usr")
+    assert {os.readlink(f"/proc/{pid}/exe") for pid in workers(server)} == {os.path.realpath(python)}
+
+
+def test_python_that_is_not_there(tmp_path):
+    log = failed(Server("echo:app", {"app_python": tmp_path / "python"}))
+    assert f"app.python: cannot run {tmp_path}/python: No such file or directory" in log
+
+
+def test_python_and_virtualenv(virtualenv):
+    log = failed(Server("echo:app", {"app_python": virtualenv / "bin/python", "app_virtualenv": virtualenv}))
+    assert "app.python: app.virtualenv names an interpreter as well" in log
+
+
+def test_python_without_a_module(tmp_path):
+    """What is installed may be for other versions only."""
+    (tmp_path / "_cgunicorn.cpython-299-x86_64-linux-gnu.so").touch()
+    log = failed(Server("echo:app", {"app_python": sys.executable}, environment={"CGUNICORN_LIBEXECDIR": str(tmp_path)}))
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    assert f"cannot start the worker in {sys.executable}: there is no _cgunicorn{suffix} for it in {tmp_path}" in log
+    assert "(there: _cgunicorn.cpython-299-x86_64-linux-gnu.so)" in log
+
+
+def test_module_that_does_not_load(tmp_path):
+    (tmp_path / f"_cgunicorn{sysconfig.get_config_var('EXT_SUFFIX')}").write_text("no library")
+    log = failed(Server("echo:app", {"app_python": sys.executable}, environment={"CGUNICORN_LIBEXECDIR": str(tmp_path)}))
+    assert f"cannot start the worker in {sys.executable}: " in log and "file too short" in log
+
+
+STATE = """
+import json, os, signal, sys, threading, warnings
+CODE = compile("assert False", "code", "exec")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    state = {
+        "flags": str(sys.flags), "argv": sys.argv, "orig_argv": sys.orig_argv, "path": sys.path,
+        "executable": sys.executable, "prefixes": [sys.prefix, sys.exec_prefix, sys.base_prefix],
+        "xoptions": sys._xoptions, "warnoptions": sys.warnoptions, "hash": hash("text"), "codes": CODE.co_code.hex(),
+        "signals": {number: str(signal.getsignal(number)) for number in signal.valid_signals()},
+        "streams": [repr(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)],
+        "encodings": [sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()],
+        "environ": {name: value for name, value in os.environ.items() if not name.endswith("_DIRECTORY")},
+        "main": sorted(vars(sys.modules["__main__"])) and sys.modules["__main__"].__spec__,
+        "is_main": threading.current_thread() is threading.main_thread(),
+        "modules": "site" in sys.modules, "switch": sys.getswitchinterval(), "recursion": sys.getrecursionlimit(),
+    }
+    return [json.dumps(state).encode()]
+"""
+
+
+@with_module
+@pytest.mark.parametrize("variables", [{}, {"LANG": ""}, {"LC_ALL": "POSIX"}], ids=str)
+def test_doors_lead_to_the_same_interpreter(start_server, tmp_path, variables):
+    """The program that embeds it, and the module in it."""
+    (tmp_path / "state.py").write_text(STATE)
+    ini = f"""[app]
+chdir = {tmp_path}
+environment =
+    PYTHONHASHSEED=7
+    PYTHONOPTIMIZE=1
+    PYTHONWARNINGS=error::BytesWarning
+    PYTHONPATH=relative
+    PYTHONHOME=/nonexistent
+"""
+    states = []
+    for door in ("program", "module"):
+        environment = {"CGUNICORN_LIBEXECDIR": str(worker_directory(door)), "PYTHONHOME": "/nowhere", "HOME": "/", **variables}
+        state = answer(start_server("state:app", {"app_pythonpath": "", "log_access": "off"}, ini=ini, environment=environment))
+        assert state["environ"].pop("CGUNICORN_LIBEXECDIR")
+        states.append(state)
+    assert states[0] == states[1]
+    assert f"{tmp_path}/relative" in states[0]["path"] and "PYTHONHOME" not in states[0]["environ"]
+    assert states[0]["orig_argv"] == ["cgunicorn"] and "optimize=1" in states[0]["flags"]

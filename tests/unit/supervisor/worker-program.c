@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which worker program a virtualenv means. The programs here are empty files. */
+/* Which program a virtualenv means. The programs here are empty files. */
 #include "supervisor/worker-program.h"
 
 #include "base/cleanup.h"
@@ -27,6 +27,14 @@ static void put(const char *name, const char *text, mode_t mode)
     chmod(path, mode);
 }
 
+static void make_directory(const char *name)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+    (void)mkdir(path, 0700);
+}
+
 static void drop(const char *name)
 {
     char path[128];
@@ -36,51 +44,93 @@ static void drop(const char *name)
 }
 
 /* What worker_program_find() says of `directory` as a virtualenv. */
-static int find(char **ret_path, char **ret_error)
+static int find(WorkerProgram *ret, char **ret_error)
 {
-    *ret_path = *ret_error = NULL;
-    return worker_program_find(directory, ret_path, ret_error);
+    Config config = {.app_virtualenv = directory};
+
+    *ret_error = NULL;
+    return worker_program_find(&config, ret, ret_error);
+}
+
+static bool refuses(const char *text)
+{
+    _cleanup_(worker_program_clear) WorkerProgram program = {0};
+    _cleanup_free_ char *error = NULL;
+    int r = find(&program, &error);
+
+    printf("# %s\n", error ? error : "no error");
+    return r == WORKER_PROGRAM_E_NONE && !program.path && error && strstr(error, text);
+}
+
+/* Whether path, in `directory`, is executed, as an interpreter or as the program. */
+static bool finds(const char *path, bool is_interpreter)
+{
+    _cleanup_(worker_program_clear) WorkerProgram program = {0};
+    _cleanup_free_ char *error = NULL;
+    int r = find(&program, &error);
+
+    printf("# %s %s\n", error ? error : "no error", program.path ? program.path : "");
+    return r == 0 && strncmp(program.path, directory, strlen(directory)) == 0 &&
+           strcmp(program.path + strlen(directory), path) == 0 &&
+           is_interpreter == (program.modules && strcmp(program.modules, directory) == 0);
 }
 
 static void test_find(void)
 {
-    _cleanup_free_ char *none = NULL, *none2 = NULL, *missing = NULL, *error = NULL, *path = NULL,
-                        *unused = NULL;
-
-    is_int(find(&none, &error), WORKER_PROGRAM_E_NONE);
-    ok(error && strstr(error, "pyvenv.cfg: No such file or directory"));
+    ok(refuses("pyvenv.cfg: No such file or directory"));
     put("pyvenv.cfg", "version = 3.77.1\n", 0600);
-    put("cgunicorn-worker-3.11", "", 0700);
-    is_int(find(&none2, &missing), WORKER_PROGRAM_E_NONE);
-    ok(missing && strstr(missing, "is of Python 3.77") && strstr(missing, "(there for: 3.11)"));
+    ok(refuses("is of Python 3.77, and there is no worker for it in "));
+    ok(refuses(" (there: none)"));
+    put("cgunicorn-worker-3.7", "", 0700);
+    put("_cgunicorn.cpython-377t-x86_64-linux-gnu.so", "", 0700);
+    ok(refuses("cgunicorn-worker-3.7"));
+    ok(refuses("_cgunicorn.cpython-377t-x86_64-linux-gnu.so"));
     put("cgunicorn-worker-3.77", "", 0700);
-    is_int(find(&path, &unused), 0);
-    ok(path && strstr(path, "/cgunicorn-worker-3.77"));
+    ok(finds("/cgunicorn-worker-3.77", false));
+    put("_cgunicorn.cpython-377-x86_64-linux-gnu.so", "", 0700);
+    ok(refuses("app.virtualenv: cannot run "));
+    put("bin/python3", "", 0700);
+    ok(finds("/bin/python3", true));
+}
+
+static void test_find_free_threaded(void)
+{
+    make_directory("lib/python3.77t");
+    ok(finds("/bin/python3", true));
+    drop("_cgunicorn.cpython-377t-x86_64-linux-gnu.so");
+    ok(refuses("is of Python 3.77t, "));
+    put("cgunicorn-worker-3.77t", "", 0700);
+    ok(finds("/cgunicorn-worker-3.77t", false));
 }
 
 static void test_find_without_virtualenv(void)
 {
-    _cleanup_free_ char *path = NULL, *error = NULL;
+    _cleanup_(worker_program_clear) WorkerProgram program = {0}, none = {0}, named = {0};
+    _cleanup_free_ char *error = NULL, *unused = NULL;
+    Config config = {0}, naming = {.app_python = (char *)"/bin/true"};
 
-    put("cgunicorn-worker-" PYTHON_MINOR, "", 0700);
-    is_int(worker_program_find(NULL, &path, &error), 0);
-    ok(path && strstr(path, "/cgunicorn-worker-" PYTHON_MINOR));
-    drop("cgunicorn-worker-" PYTHON_MINOR);
-    free(path);
-    path = NULL;
-    is_int(worker_program_find(NULL, &path, &error), WORKER_PROGRAM_E_NONE);
-    ok(error && strstr(error, "No such file or directory"));
+    is_int(worker_program_find(&config, &none, &error), WORKER_PROGRAM_E_NONE);
+    ok(error && strstr(error, "there is no worker for Python " PYTHON_ABI " in "), "%s", error);
+    put("cgunicorn-worker-" PYTHON_ABI, "", 0700);
+    is_int(worker_program_find(&config, &program, &unused), 0);
+    ok(strstr(program.path, "/cgunicorn-worker-" PYTHON_ABI) && !program.modules);
+    is_int(worker_program_find(&naming, &named, &unused), 0);
+    is_string(named.path, "/bin/true");
+    is_string(named.modules, directory);
 }
 
 int main(void)
 {
-    if (!mkdtemp(directory) || setenv("CGUNICORN_LIBEXECDIR", directory, 1) < 0)
+    _cleanup_free_ char *command = NULL;
+
+    if (!mkdtemp(directory) || setenv("CGUNICORN_LIBEXECDIR", directory, 1) < 0 ||
+        asprintf(&command, "rm -r '%s'", directory) < 0)
         return 99;
+    make_directory("bin");
+    make_directory("lib");
     test_find();
+    test_find_free_threaded();
     test_find_without_virtualenv();
-    drop("pyvenv.cfg");
-    drop("cgunicorn-worker-3.11");
-    drop("cgunicorn-worker-3.77");
-    (void)rmdir(directory);
+    ok(system(command) == 0);
     return tap_done();
 }

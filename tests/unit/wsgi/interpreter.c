@@ -78,7 +78,6 @@ static int plain(void)
     struct sigaction before, after;
 
     sigaction(SIGINT, NULL, &before);
-    setenv("PYTHONHOME", "/nonexistent", 1);
     setenv("PYTHONPATH", "/from/environment", 1);
     if (!start((InterpreterOptions){.chdir = "/tmp", .pythonpath = pythonpath}))
         return 1;
@@ -98,7 +97,6 @@ static int plain(void)
         "assert sys.stdout.line_buffering and sys.stderr.line_buffering\n"
         "assert faulthandler.is_enabled()\n"
         "assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler\n"
-        "assert 'PYTHONHOME' not in os.environ\n"
         "import subprocess\n"
         "out = subprocess.run([sys.executable, '-c', 'print(6*7)'], capture_output=True, check=True).stdout\n"
         "assert out == b'42\\n', out\n");
@@ -284,7 +282,7 @@ int main(void)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!mkdtemp(directory))
         return 99;
-    is_string(interpreter_version(), PYTHON_MINOR);
+    ok(strncmp(interpreter_version(), PYTHON_MINOR ".", strlen(PYTHON_MINOR ".")) == 0);
     test_bad_virtualenvs();
     test_start();
     test_life();
