@@ -175,10 +175,14 @@ static void member_drive(Member *m)
 void *member_main(void *arg)
 {
     Member *m = arg;
+    char name[16]; /* pthread_setname_np(3) */
 
     m->tid = gettid();
+    snprintf(name, sizeof name, member_is_spare(m) ? "spare" : "runner-%u", m->index);
+    if (m->index > 0) /* the main thread's name is the process's */
+        pthread_setname_np(pthread_self(), name);
     if (!m->python && !member_is_spare(m)) {
-        m->python = interpreter_thread_new();
+        m->python = interpreter_thread_new(name);
         if (!m->python) {
             log_error("No memory for a thread of the application");
             return NULL;

@@ -155,6 +155,7 @@ static void *guard_main(void *arg)
 {
     Hub *h = arg;
 
+    pthread_setname_np(pthread_self(), "guard");
     while (!h->is_over) {
         guard_rest(h);
         if (guard_look(h)) {

@@ -346,9 +346,26 @@ InterpreterThread *interpreter_main_thread(void)
     return (InterpreterThread *)main_thread;
 }
 
-InterpreterThread *interpreter_thread_new(void)
+/* Otherwise threading makes one up when it is first asked, as for all threads that it has not started. */
+static void name_thread(const char *name)
 {
-    return (InterpreterThread *)PyThreadState_New(PyInterpreterState_Main());
+    _cleanup_decref_ PyObject *module = PyImport_ImportModule("threading");
+    _cleanup_decref_ PyObject *thread = module ? PyObject_CallMethod(module, "current_thread", NULL) : NULL;
+    _cleanup_decref_ PyObject *text = thread ? PyUnicode_FromString(name) : NULL;
+
+    if (!text || PyObject_SetAttrString(thread, "name", text) < 0)
+        PyErr_Clear();
+}
+
+InterpreterThread *interpreter_thread_new(const char *name)
+{
+    PyThreadState *t = PyThreadState_New(PyInterpreterState_Main());
+
+    if (!t)
+        return NULL;
+    PyEval_RestoreThread(t);
+    name_thread(name);
+    return (InterpreterThread *)PyEval_SaveThread();
 }
 
 void interpreter_acquire(InterpreterThread *t)

@@ -46,8 +46,8 @@ void interpreter_finalize(void);
 /* A thread of the worker that will run Python. The main thread's state exists from interpreter_init() on. */
 typedef struct InterpreterThread InterpreterThread;
 InterpreterThread *interpreter_main_thread(void);
-InterpreterThread *interpreter_thread_new(
-    void); /* called by the thread itself, without the GIL; NULL: no memory */
+/* Called by the thread itself, without the GIL. name: as the threading module shows it. NULL: no memory */
+InterpreterThread *interpreter_thread_new(const char *name);
 
 /* Takes and gives back the GIL for this thread. */
 void interpreter_acquire(InterpreterThread *t);

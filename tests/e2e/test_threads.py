@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Requests side by side in one worker."""
 import json
+from pathlib import Path
 
 import pytest
 
 from client import request
-from harness import poll
+from harness import of_threads, poll
+from supervision import workers
 
 
 def state(site):
@@ -126,3 +128,62 @@ def test_several_workers_share_the_listener(server, tmp_path):
     for connection in slow:
         assert connection.read_response().body == b"done"
         connection.close()
+
+
+THREADS = """
+import json, os, threading, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/wait":
+        while os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.002)
+    names = {task: open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")}
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({
+        "python": threading.current_thread().name, "system": names[str(threading.get_native_id())],
+        "all": sorted(names.values()), "is_main": os.getpid() == threading.get_native_id(),
+        "environ": [environ["wsgi.multithread"], environ["wsgi.multiprocess"]]}).encode()]
+"""
+
+
+@of_threads
+def test_names_of_threads(server, tmp_path):
+    """As top -H, py-spy and faulthandler show them."""
+    site = server(THREADS, workers_threads=3)
+    (tmp_path / "gate").touch()
+    connections = [site.connect() for _ in range(3)]
+    for connection in connections:
+        connection.send(request(target=f"/wait?{tmp_path}/gate"))
+    poll(lambda: len(list(tasks(site))) == 4, "all threads to be started")
+    (tmp_path / "gate").unlink()
+    seen = {}
+    for connection in connections:
+        answer = json.loads(connection.read_response().body)
+        seen[answer["python"]] = answer["system"]
+        assert {"runner-1", "runner-2", "spare"} <= set(answer["all"])
+        assert (answer["python"] == "MainThread") == answer["is_main"]
+        connection.close()
+    assert set(seen) == {"MainThread", "runner-1", "runner-2"}
+    assert all(name == seen[name] for name in ("runner-1", "runner-2"))
+
+
+def tasks(site):
+    (worker,) = workers(site)
+    return Path(f"/proc/{worker}/task").iterdir()
+
+
+@of_threads
+@pytest.mark.parametrize(
+    "config, expected",
+    [
+        ({}, [False, False]),
+        ({"workers_threads": 2}, [True, False]),
+        ({"workers_count": 2}, [False, True]),
+        ({"workers_count": 1, "workers_max": 2}, [False, True]),
+        ({"workers_count": 2, "workers_max": 2, "workers_min": 1, "workers_threads": 2}, [True, True]),
+        ({"workers_count": 3, "workers_max": 1}, [False, False]),
+    ],
+    ids=["1 thread", "2 threads", "2 workers", "up to 2 workers", "1 to 2 workers of 2 threads", "1 worker at most"],
+)
+def test_environ_tells_what_runs_at_once(server, config, expected):
+    assert json.loads(server(THREADS, **config).get().body)["environ"] == expected

@@ -32,8 +32,9 @@ InterpreterThread *interpreter_main_thread(void)
     return (InterpreterThread *)&gil;
 }
 
-InterpreterThread *interpreter_thread_new(void)
+InterpreterThread *interpreter_thread_new(const char *name)
 {
+    (void)name;
     return (InterpreterThread *)&gil;
 }
 

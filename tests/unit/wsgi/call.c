@@ -93,7 +93,7 @@ typedef struct Thread {
 static void *run_calls(void *arg)
 {
     Thread *t = arg;
-    InterpreterThread *python = interpreter_thread_new();
+    InterpreterThread *python = interpreter_thread_new("other");
     char head[128], expected[128];
 
     if (!python)
