@@ -29,7 +29,7 @@ SANITIZED = os.environ.get("CGUNICORN_SANITIZED") == "1"
 # workers.class of all servers that do not say otherwise, as if the applications had been written for it.
 WORKER_CLASS = os.environ.get("CGUNICORN_TEST_CLASS", "threads")
 
-of_threads = pytest.mark.skipif(WORKER_CLASS != "threads", reason="this class has no threads")
+of_threads = pytest.mark.skipif(WORKER_CLASS != "threads", reason="is told of class threads")
 
 
 def worker_directory(door):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from client import Truncated, request
-from harness import DEADLINE, Server, poll
+from harness import DEADLINE, Server, of_threads, poll
 
 # Requests wait in it until the pipe has a writer, so that their connections can't be closed to make room.
 GATE = """
@@ -48,6 +48,7 @@ def exhausted(start_server, tmp_path):
         connection.close()
 
 
+@of_threads
 def test_descriptors_run_out(exhausted):
     """accept pauses and resumes: everybody is served in the end, and it is said once."""
     site, _, connections, open_gate = exhausted
@@ -68,6 +69,7 @@ def ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
+@of_threads
 def test_waiting_for_descriptors_is_no_busy_loop(exhausted):
     site, pid, connections, open_gate = exhausted
 

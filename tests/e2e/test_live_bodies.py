@@ -337,7 +337,7 @@ def test_client_that_goes_away(site, coding):
 @CODINGS
 def test_slow_client_holds_a_thread_and_not_the_loop(site, server, coding):
     """Others are answered by the other thread; by one alone, they are still accepted, refused and timed out."""
-    threads = int(site.config["workers.threads"])
+    threads = int(site.config.get("workers.threads", site.config.get("workers.connections")))
     with site.connect() as slow, site.connect() as idle:
         if threads == 2:
             assert state(site)

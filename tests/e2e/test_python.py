@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness import SANITIZED
+from harness import SANITIZED, of_threads
 from supervision import assert_that_parents_answer
 
 # Its allocator may be locked by another thread at the fork, and stays so in the child.
@@ -79,6 +79,7 @@ def test_children_inherit_nothing_of_the_server(attempt):
     assert int(state["SigIgn:"], 16) & standard == 0, "a program in a pipeline must die of SIGPIPE"
 
 
+@of_threads  # the pool's threads read pipes by what gevent does not know
 @pytest.mark.parametrize("kind", [pytest.param("fork", marks=not_by_asan), "spawn"])
 def test_multiprocessing(attempt, kind):
     assert attempt(f"pool_{kind}") == [1, 2, 3]
