@@ -167,7 +167,7 @@ static int ask(const char *path, const Config *config, int zygote)
     usec_t deadline = clock_now_usec() + config->reload_check_timeout;
     siginfo_t exit = {0};
     pid_t pid = 0;
-    int channel, r = spawn_worker(zygote, &channel, &pid);
+    int channel = -EBADF, r = spawn_worker(zygote, &channel, &pid);
 
     if (r < 0)
         return complain(path, strerror(-r), EXIT_OS);

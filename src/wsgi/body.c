@@ -201,7 +201,7 @@ static int send_iterable(Body *body, Delivery *x)
 int body_send(Body *body, Delivery *x, const FileTypes *files)
 {
     PyObject *result = body->result;
-    FileRange range;
+    FileRange range = {0};
     int r;
 
     if (delivery_names_file(x))
