@@ -105,6 +105,20 @@ static bool method_is_known(Span method)
     return false;
 }
 
+#ifdef LLHTTP_SSE42
+/* Finds the end of a value 16 octets at a time; otherwise the same as llhttp_execute(). */
+int llhttp__internal_execute_sse42(llhttp__internal_t *parser, const char *data, const char *end);
+#endif
+
+static llhttp_errno_t execute(llhttp_t *llhttp, const char *data, size_t size)
+{
+#ifdef LLHTTP_SSE42
+    if (__builtin_cpu_supports("sse4.2"))
+        return (llhttp_errno_t)llhttp__internal_execute_sse42(llhttp, data, data + size);
+#endif
+    return llhttp_execute(llhttp, data, size);
+}
+
 static int split_fields(Request *r, const char *head, size_t size, unsigned max_fields)
 {
     Splitter s = {.request = r, .max_fields = max_fields};
@@ -112,7 +126,7 @@ static int split_fields(Request *r, const char *head, size_t size, unsigned max_
 
     llhttp_init(&s.llhttp, HTTP_REQUEST, &settings);
     s.llhttp.lenient_flags |= LENIENT_VERSION; /* HTTP/1.2 is for us to serve, RFC 9110 §2.5 */
-    e = llhttp_execute(&s.llhttp, head, size);
+    e = execute(&s.llhttp, head, size);
     if (s.result != 0)
         return s.result;
     if (e == HPE_PAUSED && llhttp_get_error_pos(&s.llhttp) == head + size) {
