@@ -30,7 +30,7 @@ static void test_bind_tcp(void)
 {
     _cleanup_free_ char *error = NULL;
     char name[SOCKET_NAME_MAX], again[SOCKET_NAME_MAX];
-    int nodelay = 0, listening = 0;
+    int nodelay = 0, deferred = 0, listening = 0;
     socklen_t size = sizeof(nodelay);
     Sockets s, other;
 
@@ -38,8 +38,10 @@ static void test_bind_tcp(void)
     is_int(s.n, 1);
     ok(strncmp(socket_describe(s.items[0].fd, name), "http://127.0.0.1:", 17) == 0);
     getsockopt(s.items[0].fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &size);
+    getsockopt(s.items[0].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &size);
     getsockopt(s.items[0].fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
     ok(nodelay && listening);
+    is_int(deferred, 1);
     ok((fcntl(s.items[0].fd, F_GETFL) & O_NONBLOCK) && (fcntl(s.items[0].fd, F_GETFD) & FD_CLOEXEC));
     (void)snprintf(again, sizeof(again), "%s", name + strlen("http://"));
     is_int(bind_one(again, &other, &error), SOCKETS_E_REFUSED);
