@@ -185,7 +185,7 @@ static void test_bad_virtualenvs(void)
 
 static void *python_thread(void *result)
 {
-    InterpreterThread *t = interpreter_thread_new();
+    InterpreterThread *t = interpreter_thread_new("other");
 
     if (!t)
         return NULL;
