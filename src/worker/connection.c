@@ -19,21 +19,36 @@
 
 /* --- life --- */
 
+/* Many a connection is closed with the answer to its first request: one that goes to the application right now is watched
+ * only where that takes its time (runner_on_overtaken()), or when there is more to come. */
+static int connection_begin_watch(Loop *l, Connection *c)
+{
+    bool is_next = c->state == CONNECTION_READY && l->n_checked_out < l->n_slots;
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+    int r;
+
+    if (c->state == CONNECTION_CLOSED || c->events != 0 || is_next)
+        return 0;
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) {
+        r = -errno;
+        connection_close(l, c);
+        return r;
+    }
+    c->events = EPOLLIN;
+    return 0;
+}
+
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     Connection *c = calloc(1, sizeof *c);
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
 
-    if (!c || epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
-        int r = c ? -errno : -ENOMEM;
-        free(c);
+    if (!c) {
         close(fd);
-        return r;
+        return -ENOMEM;
     }
     descriptors_add(&l->descriptors, fd);
     c->source.type = SOURCE_CONNECTION;
     c->fd = fd;
-    c->events = EPOLLIN;
     c->listener = listener;
     l->n_connections++;
     if (!peer_init(l, c, peer)) {
@@ -42,7 +57,7 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
     }
     connection_set_timeout(l, c, TIMEOUT_HEAD);
     intake_on_readable(l, c); /* most clients have sent something by now */
-    return 0;
+    return connection_begin_watch(l, c);
 }
 
 void connection_release_exchange(Loop *l, Connection *c)

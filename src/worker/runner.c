@@ -88,10 +88,20 @@ static void runner_send_earlier(Loop *l, Connection *c)
     pthread_mutex_unlock(&x->lock);
 }
 
+/* New connections are watched from here on, to learn of their ends: see connection_new(). */
+static void runner_watch_client(Loop *l, Connection *c)
+{
+    pthread_mutex_lock(&c->exchange->lock);
+    if (c->events == 0 && !c->exchange->is_gone)
+        connection_set_events(l, c, EPOLLIN);
+    pthread_mutex_unlock(&c->exchange->lock);
+}
+
 /* In the one order and in the other, at least one of the two threads sees what the other has stored. */
 void runner_on_overtaken(Loop *l, Connection *c)
 {
     connection_set_timeout(l, c, TIMEOUT_WRITE); /* it may stream from now on */
+    runner_watch_client(l, c);
     c->exchange->is_overtaken = true;
     if (c->exchange->is_complete)
         runner_send_complete(l, c);

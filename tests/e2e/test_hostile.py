@@ -236,7 +236,7 @@ def test_a_full_worker_makes_room(server, octets):
         fill(stack, site, 25, octets)
         for _ in range(5):
             assert site.get("/hello").status == 200
-    site.wait_for_log("as many as limits.connections")
+        site.wait_for_log("as many as limits.connections")
     assert site.log().count("as many as limits.connections") == 1
 
 
