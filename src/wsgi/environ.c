@@ -80,14 +80,14 @@ static int base_put(EnvironBase *base, const EnvironCache *cache, EnvironKey key
     int r = value ? PyDict_SetItem(base->dict, cache->keys[key], value) : -1;
 
     if (r == 0)
-        base->values[key] = value;
+        base->values[key] = latin1_span(value);
     Py_XDECREF(value);
     return r;
 }
 
 static bool base_has(const EnvironBase *base, EnvironKey key, Span text)
 {
-    return base->values[key] && latin1_equals(base->values[key], text);
+    return base->values[key].data && span_equal(base->values[key], text);
 }
 
 static int base_sync(EnvironBase *base, const EnvironCache *cache, EnvironKey key, Span text)
@@ -95,15 +95,38 @@ static int base_sync(EnvironBase *base, const EnvironCache *cache, EnvironKey ke
     return base_has(base, key, text) ? 0 : base_put(base, cache, key, latin1_new(text));
 }
 
-/* For keys that are left out when empty. */
-static int base_sync_optional(EnvironBase *base, const EnvironCache *cache, EnvironKey key, Span text)
+static int base_drop(EnvironBase *base, const EnvironCache *cache, EnvironKey key)
 {
-    if (text.size > 0)
-        return base_sync(base, cache, key, text);
-    if (!base->values[key])
+    if (!base->values[key].data)
         return 0;
-    base->values[key] = NULL;
+    base->values[key] = (Span){NULL, 0};
     return PyDict_DelItem(base->dict, cache->keys[key]);
+}
+
+/* text: digits. */
+static PyObject *port_new(EnvironCache *cache, Span text)
+{
+    PyObject **place, *port;
+    unsigned number = 0;
+
+    for (size_t i = 0; i < text.size; i++)
+        number = number * 10 + (unsigned)(text.data[i] - '0');
+    place = &cache->ports[number % ENVIRON_PORTS_MAX];
+    if (*place && latin1_equals(*place, text))
+        return Py_NewRef(*place);
+    port = latin1_new(text);
+    if (port)
+        Py_XSETREF(*place, Py_NewRef(port));
+    return port;
+}
+
+static int base_sync_port(EnvironBase *base, EnvironCache *cache, Span text)
+{
+    if (text.size == 0)
+        return base_drop(base, cache, KEY_REMOTE_PORT);
+    return base_has(base, KEY_REMOTE_PORT, text)
+               ? 0
+               : base_put(base, cache, KEY_REMOTE_PORT, port_new(cache, text));
 }
 
 static PyObject *path_new(Span path)
@@ -125,7 +148,7 @@ static int base_sync_target(EnvironBase *base, const EnvironCache *cache, const 
 
     if (base_has(base, KEY_RAW_URI, r->target))
         return 0;
-    base->values[KEY_RAW_URI] = NULL;
+    base->values[KEY_RAW_URI] = (Span){NULL, 0};
     target = latin1_new(r->target);
     if (!target || PyDict_SetItem(base->dict, cache->keys[KEY_REQUEST_URI], target) < 0 ||
         base_put(base, cache, KEY_PATH_INFO, path_new(r->path)) < 0 ||
@@ -147,8 +170,7 @@ static int base_sync_scheme(EnvironBase *base, const EnvironCache *cache, bool h
     return 0;
 }
 
-static int base_sync_request(EnvironBase *base, const EnvironCache *cache, const Request *r,
-                             const WsgiPeer *peer)
+static int base_sync_request(EnvironBase *base, EnvironCache *cache, const Request *r, const WsgiPeer *peer)
 {
     Span host = peer->host.size > 0 ? peer->host : r->host;
     Span protocol = r->version_minor == 0 ? SPAN_LITERAL("HTTP/1.0") : SPAN_LITERAL("HTTP/1.1");
@@ -158,8 +180,9 @@ static int base_sync_request(EnvironBase *base, const EnvironCache *cache, const
         base_sync(base, cache, KEY_SERVER_NAME, peer->server_name) < 0 ||
         base_sync(base, cache, KEY_SERVER_PORT, peer->server_port) < 0 ||
         base_sync(base, cache, KEY_REMOTE_ADDR, peer->remote_addr) < 0 ||
-        base_sync_optional(base, cache, KEY_REMOTE_PORT, peer->remote_port) < 0 ||
-        base_sync_optional(base, cache, KEY_HTTP_HOST, host) < 0)
+        base_sync_port(base, cache, peer->remote_port) < 0 ||
+        (host.size > 0 ? base_sync(base, cache, KEY_HTTP_HOST, host)
+                       : base_drop(base, cache, KEY_HTTP_HOST)) < 0)
         return -1;
     return base_sync_scheme(base, cache, peer->https);
 }
@@ -275,5 +298,7 @@ void environ_cache_clear(EnvironCache *cache)
 {
     for (EnvironKey key = 0; key < N_KEYS; key++)
         Py_CLEAR(cache->keys[key]);
+    for (size_t i = 0; i < ENVIRON_PORTS_MAX; i++)
+        Py_CLEAR(cache->ports[i]);
     header_names_clear(&cache->names);
 }

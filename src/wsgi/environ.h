@@ -34,16 +34,20 @@ typedef enum EnvironKey {
     N_KEYS,
 } EnvironKey;
 
+/* Clients that take turns each have a port of their own. */
+#define ENVIRON_PORTS_MAX 128
+
 /* Of a process, zero-initialised. */
 typedef struct EnvironCache {
-    PyObject *keys[N_KEYS]; /* interned */
+    PyObject *keys[N_KEYS];             /* interned */
+    PyObject *ports[ENVIRON_PORTS_MAX]; /* values of REMOTE_PORT, by their last digits; NULL: free */
     HeaderNames names;
 } EnvironCache;
 
 /* Of one request at a time. */
 typedef struct EnvironBase {
     PyObject *dict;
-    PyObject *values[N_CACHED_KEYS]; /* borrowed from dict; NULL: not in it */
+    Span values[N_CACHED_KEYS]; /* octets of those in dict; data NULL: not in it */
     bool https;
 } EnvironBase;
 

@@ -46,14 +46,18 @@ HeaderName *header_names_find(HeaderNames *names, Span name);
 /* The value as str, a new reference, or NULL with an exception. */
 PyObject *header_name_value(HeaderName *n, Span value);
 
-/* A str of octets (PEP 3333, "Unicode Issues"); and whether such a str has these octets. */
+/* A str of octets (PEP 3333, "Unicode Issues"); the octets of such a str, borrowed; and whether it has these. */
 static inline PyObject *latin1_new(Span s)
 {
     return PyUnicode_DecodeLatin1(s.data, (Py_ssize_t)s.size, NULL);
 }
 
+static inline Span latin1_span(PyObject *string)
+{
+    return (Span){(const char *)PyUnicode_1BYTE_DATA(string), (size_t)PyUnicode_GET_LENGTH(string)};
+}
+
 static inline bool latin1_equals(PyObject *string, Span s)
 {
-    return span_equal(
-        (Span){(const char *)PyUnicode_1BYTE_DATA(string), (size_t)PyUnicode_GET_LENGTH(string)}, s);
+    return span_equal(latin1_span(string), s);
 }
