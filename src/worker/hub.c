@@ -80,6 +80,7 @@ static bool hub_drive(Hub *h)
         return true;
     if (requests_are_ready(l))
         greenlets_call_soon();
+    loop_publish(l);
     alarm_set(l, UINT64_MAX);
     return false;
 }

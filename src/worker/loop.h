@@ -168,6 +168,9 @@ int loop_watch(Loop *l, int fd, uint32_t events, void *source);
  * errno. */
 int loop_turn(Loop *l, bool may_block);
 
+/* Shows in the scoreboard how it stands. A turn does so before it waits; who waits elsewhere does it himself. */
+void loop_publish(const Loop *l);
+
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);
 
