@@ -45,7 +45,7 @@ def worker_directory(door):
     return directory
 
 
-WORKERS = worker_directory(os.environ.get("CGUNICORN_DOOR", "module"))
+WORKERS = worker_directory(os.environ.get("CGUNICORN_TEST_DOOR", "module"))
 # What of it runs: the module in the interpreter of the site, else the program.
 MODULE = next(WORKERS.glob("_cgunicorn.*"), None)
 WORKER = MODULE or next(WORKERS.glob("cgunicorn-worker-*"), None)
