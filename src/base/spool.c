@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,23 @@ void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *dire
     buffer_init(&s->memory);
 }
 
+/* Memory that is here already costs nothing more. */
+static bool spool_may_take(const Spool *s, size_t n)
+{
+    return n <= buffer_room(&s->memory) || !s->budget ||
+           atomic_load_explicit(&s->budget->left, memory_order_relaxed) >= (int64_t)n;
+}
+
+/* The memory has got larger or smaller. */
+static void spool_settle(Spool *s)
+{
+    if (!s->budget || s->memory.capacity == s->n_charged)
+        return;
+    atomic_fetch_add_explicit(&s->budget->left, (int64_t)s->n_charged - (int64_t)s->memory.capacity,
+                              memory_order_relaxed);
+    s->n_charged = s->memory.capacity;
+}
+
 static void spool_close_files(Spool *s)
 {
     closep(&s->fd);
@@ -40,6 +58,7 @@ void spool_deinit(Spool *s)
 {
     spool_close_files(s);
     buffer_deinit(&s->memory);
+    spool_settle(s);
 }
 
 void spool_clear(Spool *s)
@@ -50,6 +69,7 @@ void spool_clear(Spool *s)
         buffer_deinit(&s->memory);
     else
         buffer_clear(&s->memory);
+    spool_settle(s);
 }
 
 uint64_t spool_size(const Spool *s)
@@ -133,8 +153,11 @@ int spool_append(Spool *s, const void *data, size_t n)
         return 0;
     if (n > s->size_max - held)
         return SPOOL_E_FULL;
-    if (s->fd < 0 && held + n <= s->memory_max)
-        return buffer_append(&s->memory, data, n);
+    if (s->fd < 0 && held + n <= s->memory_max && spool_may_take(s, n)) {
+        r = buffer_append(&s->memory, data, n);
+        spool_settle(s);
+        return r;
+    }
     r = spool_write(s, data, n);
     if (r < 0 && s->file_start == s->file_end)
         spool_close_files(s);
@@ -144,10 +167,13 @@ int spool_append(Spool *s, const void *data, size_t n)
 char *spool_reserve(Spool *s, size_t n)
 {
     uint64_t held = spool_size(s);
+    int r;
 
-    if (s->fd >= 0 || n > s->size_max - held || held + n > s->memory_max)
+    if (s->fd >= 0 || n > s->size_max - held || held + n > s->memory_max || !spool_may_take(s, n))
         return NULL;
-    return buffer_reserve(&s->memory, n) < 0 ? NULL : buffer_tail(&s->memory);
+    r = buffer_reserve(&s->memory, n);
+    spool_settle(s);
+    return r < 0 ? NULL : buffer_tail(&s->memory);
 }
 
 void spool_commit(Spool *s, size_t n)

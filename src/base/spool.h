@@ -5,10 +5,16 @@
 
 #include "base/buffer.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define SPOOL_E_FULL 1 /* the append would pass size_max; nothing was appended */
+
+/* What the memory of several spools may take together. Threads that take of it at the same time may pass it by a piece each. */
+typedef struct SpoolBudget {
+    _Atomic int64_t left; /* octets; negative: passed */
+} SpoolBudget;
 
 typedef struct Spool {
     Buffer memory;       /* the first bytes; nothing is added to it once the file exists */
@@ -19,9 +25,12 @@ typedef struct Spool {
     size_t memory_max;
     uint64_t size_max;     /* of the bytes held at one time; UINT64_MAX: no limit */
     const char *directory; /* for the file; borrowed */
+    SpoolBudget *budget;   /* borrowed; NULL: none. What finds nothing left goes to the file */
+    size_t n_charged;      /* octets of it */
 } Spool;
 
-/* directory must outlive the spool. No memory and no file is taken before the first append. */
+/* directory must outlive the spool, and so must a budget, which the caller sets before the first append. No memory and no
+ * file is taken before that. */
 void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *directory);
 void spool_deinit(Spool *s);
 
@@ -37,7 +46,7 @@ uint64_t spool_size(const Spool *s);
 int spool_append(Spool *s, const void *data, size_t n);
 
 /* Room of n bytes at the end of the memory, to receive into; then spool_commit() what came. NULL while the
- * file exists, where n bytes would pass memory_max or size_max, or without memory: use spool_append(). */
+ * file exists, where n bytes would pass memory_max, size_max or the budget, or without memory: use spool_append(). */
 char *spool_reserve(Spool *s, size_t n);
 void spool_commit(Spool *s, size_t n);
 

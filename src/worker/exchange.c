@@ -19,7 +19,7 @@ static Exchange *exchange_free(Exchange *x)
     return NULL;
 }
 
-static Exchange *exchange_new(const ExchangePool *p)
+static Exchange *exchange_new(ExchangePool *p)
 {
     const Config *c = p->config;
     Exchange *x = calloc(1, sizeof *x);
@@ -32,6 +32,7 @@ static Exchange *exchange_new(const ExchangePool *p)
     response_init(&x->response);
     x->response.takes_file = c->app_sendfile_roots && *c->app_sendfile_roots;
     output_init(&x->output, c->limits_response_memory, c->limits_response_file, p->directory);
+    x->body.budget = x->output.spool.budget = &p->budget;
     pthread_mutex_init(&x->lock, NULL);
     pthread_cond_init(&x->progress, NULL);
     return x;
@@ -40,6 +41,7 @@ static Exchange *exchange_new(const ExchangePool *p)
 void exchange_pool_init(ExchangePool *p, const Config *config, const char *directory)
 {
     *p = (ExchangePool){.config = config, .directory = directory};
+    p->budget.left = (int64_t)config->limits_memory;
 }
 
 void exchange_pool_deinit(ExchangePool *p)

@@ -82,6 +82,7 @@ typedef struct Exchange {
 typedef struct ExchangePool {
     const Config *config;
     const char *directory; /* of temporary files; borrowed */
+    SpoolBudget budget;    /* of all bodies and responses */
     Exchange *free;
     unsigned n_free;
     unsigned n_used;

@@ -106,6 +106,40 @@ def test_clients_that_left_cost_nothing(start_server):
     assert site.get("/hello").status == 200
 
 
+def unlinked_files(pid):
+    """How many files without a name a process has open."""
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return sum(link.startswith("/") and link.endswith(" (deleted)") for link in links)
+
+
+def test_bodies_of_many_clients_share_memory(start_server):
+    """Each of them alone has room in memory, all together have not."""
+    site = start_server("echo:app", {"limits_memory": "16M", "limits_body_memory": "1M"})
+    worker = max(site.pids())
+    before = unlinked_files(worker)
+    body = b"x" * 900_000
+    octets = request("POST", body=body)
+    connections = [site.connect() for _ in range(40)]
+    for connection in connections:
+        connection.send(octets[:-1])
+    poll(lambda: unlinked_files(worker) - before >= 10, "files for what memory has no room for")
+    assert unlinked_files(worker) - before < 40, "files although there was memory"
+    for connection in connections:
+        connection.send(octets[-1:])
+        assert connection.read_response().status == 200
+        connection.close()
+    poll(lambda: unlinked_files(worker) == before, "files left behind")
+    with site.connect() as connection:
+        connection.send(octets[:-1])
+        assert site.get(method="POST", body=b"y").status == 200
+        assert unlinked_files(worker) == before, "the memory was not given back"
+
+
 def test_no_directory_to_spool_into(start_server, tmp_path):
     site = start_server(
         "echo:app", {"limits_body_memory": "4K"}, environment={"CACHE_DIRECTORY": str(tmp_path / "nowhere")}

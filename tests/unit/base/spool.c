@@ -185,6 +185,36 @@ static void take_some(LongUse *u)
     u->good &= spool_size(&u->spool) == u->in - u->out;
 }
 
+static void test_budget(void)
+{
+    static const char data[20000];
+    SpoolBudget budget = {.left = 200000};
+    Spool first, second;
+
+    spool_init(&first, 90000, 200000, directory);
+    spool_init(&second, 90000, 200000, directory);
+    first.budget = second.budget = &budget;
+    for (int i = 0; i < 4; i++)
+        is_int(spool_append(&first, data, sizeof(data)), 0);
+    ok(first.fd < 0 && budget.left == 200000 - (int64_t)first.memory.capacity,
+       "what the memory takes is charged");
+    is_int(spool_append(&second, data, 10), 0);
+    ok(second.fd < 0, "there is some left");
+    while (budget.left >= 20000) /* buffers grow faster than what they hold */
+        budget.left -= 10000;
+    ok(!spool_reserve(&second, 20000), "no room to receive into");
+    is_int(spool_append(&second, data, 20000), 0);
+    ok(second.fd >= 0 && spool_size(&second) == 20010, "to the file, far below memory_max");
+    is_int(spool_append(&first, data, 5000), 0);
+    ok(first.fd < 0, "memory that is there already costs nothing");
+    spool_deinit(&second);
+    spool_clear(&first);
+    ok(first.n_charged == first.memory.capacity, "what is kept stays charged");
+    budget.left = 0;
+    spool_deinit(&first);
+    ok(budget.left >= 0 && first.n_charged == 0, "what is freed is given back");
+}
+
 static void test_long_use(void)
 {
     LongUse u = {.seed = 1, .first_fd = -EBADF, .good = true};
@@ -273,6 +303,7 @@ int main(void)
     test_size_max();
     test_reserve();
     test_memory_retention();
+    test_budget();
     test_long_use();
     test_errors();
     test_no_space();
