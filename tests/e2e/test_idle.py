@@ -94,6 +94,19 @@ def test_open_connections_are_idle_without_a_request(start_server):
             assert connection.at_end()
 
 
+def test_a_silent_client_waits_in_the_kernel(start_server):
+    """It is not known to the instance that exits, and loses nothing by that."""
+    server = start(start_server)
+    server.listeners[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
+    with server.connect() as silent:
+        exits(server)
+        with next_instance(server) as following:
+            assert server.listeners[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) >= 60, "DeferAcceptSec="
+            silent.send(request())
+            assert silent.read_response().status == 200
+            exits(following)
+
+
 def test_the_next_instance_answers_whoever_came_late(start_server):
     server = start(start_server)
     notified(server, "^STOPPING=1")
