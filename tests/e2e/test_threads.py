@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Requests side by side in one worker."""
 import json
-from pathlib import Path
 
 import pytest
 
 from client import request
 from harness import of_threads, poll
-from supervision import workers
 
 
 def state(site):
@@ -135,6 +133,7 @@ import json, os, threading, time
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/wait":
+        open(f'{environ["QUERY_STRING"]}.{threading.get_native_id()}', "w").close()
         while os.path.exists(environ["QUERY_STRING"]):
             time.sleep(0.002)
     names = {task: open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")}
@@ -154,7 +153,7 @@ def test_names_of_threads(server, tmp_path):
     connections = [site.connect() for _ in range(3)]
     for connection in connections:
         connection.send(request(target=f"/wait?{tmp_path}/gate"))
-    poll(lambda: len(list(tasks(site))) == 4, "all threads to be started")
+    poll(lambda: len(list(tmp_path.glob("gate.*"))) == 3, "all threads to be in the application")
     (tmp_path / "gate").unlink()
     seen = {}
     for connection in connections:
@@ -165,11 +164,6 @@ def test_names_of_threads(server, tmp_path):
         connection.close()
     assert set(seen) == {"MainThread", "runner-1", "runner-2"}
     assert all(name == seen[name] for name in ("runner-1", "runner-2"))
-
-
-def tasks(site):
-    (worker,) = workers(site)
-    return Path(f"/proc/{worker}/task").iterdir()
 
 
 @of_threads
