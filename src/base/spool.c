@@ -72,6 +72,18 @@ void spool_clear(Spool *s)
     spool_settle(s);
 }
 
+void spool_adopt(Spool *s, Buffer *memory, int fd, uint64_t size)
+{
+    Buffer own = s->memory;
+
+    assert(spool_size(s) == 0 && buffer_size(memory) + size <= s->size_max);
+    s->memory = *memory;
+    *memory = own;
+    spool_settle(s);
+    s->fd = fd;
+    s->file_end = size;
+}
+
 uint64_t spool_size(const Spool *s)
 {
     return buffer_size(&s->memory) + (s->file_end - s->file_start);

@@ -37,6 +37,10 @@ void spool_deinit(Spool *s);
 /* Empties it and closes the file; memory up to 64 KiB is kept for the next use. */
 void spool_clear(Spool *s);
 
+/* Into an empty one: the bytes of *memory, which is left with other memory, then `size` bytes of the file fd,
+ * which is taken over; size is 0 where fd is -EBADF. Not more than size_max in all. */
+void spool_adopt(Spool *s, Buffer *memory, int fd, uint64_t size);
+
 /* Bytes held. */
 uint64_t spool_size(const Spool *s);
 

@@ -226,7 +226,7 @@ static int load_application(const char *path, const char *site, const Config *co
         r = worker_program_start(&program, config, site, &channel, &pid);
     if (r < 0)
         return complain(path, strerror(-r), EXIT_OS);
-    r = worker_program_greet(channel, site, 1, config, scoreboard->fd, totals_fd, NULL, 0);
+    r = worker_program_greet(channel, site, 1, config, scoreboard->fd, totals_fd, NULL, NULL, 0);
     if (r < 0 && r != -EPIPE) {
         siginfo_t exit;
 

@@ -384,6 +384,9 @@ int response_end(Response *r, Buffer *out)
     return r->framing == BODY_CHUNKED ? buffer_append(out, "0\r\n\r\n", 5) : 0;
 }
 
+/* What is wrong with the server itself may be over soon (RFC 9110 §15.6.4). */
+#define RETRY_AFTER "Retry-After: 5\r\n"
+
 int response_append_error(Buffer *out, unsigned status, bool is_head, bool close, const char *date)
 {
     char body[64];
@@ -392,7 +395,7 @@ int response_append_error(Buffer *out, unsigned status, bool is_head, bool close
     assert(body_size > 0 && (size_t)body_size < sizeof(body));
     return buffer_printf(out,
                          "HTTP/1.1 %.*s\r\nDate: %.*s\r\n" SERVER_FIELD
-                         "Content-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s",
-                         body_size - 1, body, DATE_SIZE, date, body_size,
+                         "Content-Type: text/plain\r\nContent-Length: %d\r\n%s%s\r\n%s",
+                         body_size - 1, body, DATE_SIZE, date, body_size, status == 503 ? RETRY_AFTER : "",
                          close ? "Connection: close\r\n" : "", is_head ? "" : body);
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
-#define MAGIC UINT64_C(0x6367756e69000001) /* "cguni", and the number of the layout */
+#define MAGIC UINT64_C(0x6367756e69000002) /* "cguni", and the number of the layout */
 
 int totals_map(int fd, Totals **ret)
 {

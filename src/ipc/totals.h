@@ -16,6 +16,9 @@
 /* A cache line, so that workers do not wait for each other. */
 typedef struct TotalsShard {
     _Alignas(64) _Atomic uint64_t requests;
+    _Atomic uint64_t given;   /* connections, to other workers */
+    _Atomic uint64_t taken;   /* … and from them */
+    _Atomic uint64_t expired; /* requests that have waited for limits.queue_time */
 } TotalsShard;
 
 typedef struct Totals {

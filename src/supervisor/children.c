@@ -384,5 +384,5 @@ int children_start_zygote(Generation *g, const char *site, const WorkerProgram *
     if (r < 0)
         return r;
     return worker_program_greet(g->channel, site, g->number, g->config, g->scoreboard->fd, totals_fd,
-                                listeners, sockets->n);
+                                sockets->queue[0] >= 0 ? sockets->queue : NULL, listeners, sockets->n);
 }

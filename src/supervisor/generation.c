@@ -149,10 +149,10 @@ void generation_drain_all(Generation *g, usec_t now)
         generation_drain(g, i, now);
 }
 
-void generation_hand_over(Generation *g, usec_t now)
+void generation_end(Generation *g, bool hands_over, usec_t now)
 {
     for (unsigned i = 0; i < g->n_seats; i++)
-        g->seats[i].hands_over = true;
+        seat_be_last(&g->seats[i], hands_over);
     generation_drain_all(g, now);
 }
 

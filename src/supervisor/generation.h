@@ -99,8 +99,9 @@ void generation_resume(Generation *g);
 void generation_retire(Generation *g, usec_t now);
 void generation_drain(Generation *g, unsigned seat, usec_t now);
 void generation_drain_all(Generation *g, usec_t now);
-/* To everybody of it, whose sockets stay open for the next instance of the site. */
-void generation_hand_over(Generation *g, usec_t now);
+/* To everybody of it, and nobody serves the site after them; hands_over: but its next instance, for which the
+ * sockets stay open. */
+void generation_end(Generation *g, bool hands_over, usec_t now);
 void generation_kill(Generation *g, usec_t now);
 
 /* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was

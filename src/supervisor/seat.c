@@ -172,6 +172,11 @@ static void send_signal(const Seat *s, int signal_number)
         (void)kill(s->pid, signal_number);
 }
 
+static void send_drain(const Seat *s)
+{
+    send_message(s, s->hands_over ? MESSAGE_STOP : MESSAGE_DRAIN, s->is_last ? CHANNEL_DRAIN_LAST : "");
+}
+
 static void act(Seat *s, SeatAction action, usec_t now)
 {
     switch (action) {
@@ -179,7 +184,7 @@ static void act(Seat *s, SeatAction action, usec_t now)
         send_message(s, MESSAGE_GO, s->is_checked ? CHANNEL_GO_CHECK : "");
         break;
     case SEAT_DO_DRAIN:
-        send_message(s, s->hands_over ? MESSAGE_STOP : MESSAGE_DRAIN, "");
+        send_drain(s);
         break;
     case SEAT_DO_TERMINATE:
         send_signal(s, SIGTERM);
@@ -198,6 +203,14 @@ static void act(Seat *s, SeatAction action, usec_t now)
     case SEAT_DO_GIVE_UP:
         break;
     }
+}
+
+void seat_be_last(Seat *s, bool hands_over)
+{
+    s->is_last = true;
+    s->hands_over = hands_over;
+    if (s->state == SEAT_DRAINING && s->served)
+        send_drain(s);
 }
 
 void seat_trim(const Seat *s)

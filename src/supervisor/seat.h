@@ -96,7 +96,8 @@ typedef struct Seat {
     bool is_dropped; /* it said what is not to be believed; nobody listens to it */
     bool is_leaving; /* is told to go as soon as another serves in its place */
     bool is_suspect; /* the one before failed: did not serve, or died young */
-    bool hands_over; /* the next instance of the site serves what waits in the listeners' queues */
+    bool is_last;    /* nobody serves the site when this one goes */
+    bool hands_over; /* … but its next instance, which serves what waits in the listeners' queues */
 } Seat;
 
 void seat_init(Seat *s, unsigned number, void *owner, usec_t load_usec, usec_t check_usec,
@@ -108,6 +109,10 @@ void seat_deinit(Seat *s);
 /* The transition and its action. For SEAT_ON_SPAWN and SEAT_ON_SPAWNED, channel and pid are set before.
  * Returns the action that the table names. */
 SeatAction seat_on_event(Seat *s, SeatEvent event, usec_t now);
+
+/* The site ends: one that drains already does so without heirs from now on. For one that serves, before
+ * SEAT_ON_DRAIN. */
+void seat_be_last(Seat *s, bool hands_over);
 
 /* Asks a worker that serves to give back memory. */
 void seat_trim(const Seat *s);

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "ipc/channel.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -20,15 +21,24 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+static bool is_waited_for(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 bool sockets_are_waited_for(const Sockets *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        struct pollfd p = {.fd = s->items[i].fd, .events = POLLIN};
-
-        if (poll(&p, 1, 0) > 0)
+    for (size_t i = 0; i < s->n; i++)
+        if (is_waited_for(s->items[i].fd))
             return true;
-    }
-    return false;
+    return is_waited_for(s->queue[1]);
+}
+
+int sockets_open_queue(Sockets *s)
+{
+    return channel_new_pair(s->queue);
 }
 
 void sockets_close(Sockets *s)
@@ -40,7 +50,9 @@ void sockets_close(Sockets *s)
         closep(&s->items[i].fd);
     }
     free(s->items);
-    *s = (Sockets){0};
+    closep(&s->queue[0]);
+    closep(&s->queue[1]);
+    *s = SOCKETS_NONE;
 }
 
 /* Takes fd over when it succeeds. */
@@ -141,7 +153,7 @@ int sockets_take_passed(Notifier *notifier, Sockets *ret, int *ret_stored, char 
     _cleanup_strv_ char **names = NULL;
     int n = sd_listen_fds_with_names(1, &names), r = 0;
 
-    *ret = (Sockets){0};
+    *ret = SOCKETS_NONE;
     *ret_stored = -EBADF;
     if (n < 0)
         return n;
@@ -244,7 +256,7 @@ int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets
 {
     int r = 0;
 
-    *ret = (Sockets){0};
+    *ret = SOCKETS_NONE;
     for (size_t i = 0; r == 0 && i < strv_length(addresses); i++)
         r = bind_one(ret, addresses[i], mode, group, ret_error);
     if (r != 0)

@@ -6,6 +6,7 @@
 #include "base/socket-address.h"
 #include "supervisor/notify.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -19,7 +20,10 @@ typedef struct Socket {
 typedef struct Sockets {
     Socket *items;
     size_t n;
+    int queue[2]; /* of the workers (ipc/parcel.h); -EBADF until sockets_open_queue() */
 } Sockets;
+
+#define SOCKETS_NONE ((Sockets){.queue = {-EBADF, -EBADF}})
 
 #define SOCKETS_STORED "stored-totals"
 #define SOCKETS_E_REFUSED 1 /* can't be had; *ret_error says why */
@@ -35,7 +39,11 @@ int sockets_take_passed(Notifier *n, Sockets *ret, int *ret_stored, char **ret_e
  * error. 0, negative errno, or SOCKETS_E_REFUSED, with *ret_error for the caller to free. */
 int sockets_bind(char *const *addresses, mode_t mode, const char *group, Sockets *ret, char **ret_error);
 
-/* Whether a connection waits to be accepted. */
+/* What the workers pass connections through to each other: not to be closed while there are any. 0 or
+ * negative errno. */
+int sockets_open_queue(Sockets *s);
+
+/* Whether a connection waits to be accepted, or to be taken by a worker. */
 bool sockets_are_waited_for(const Sockets *s);
 
 /* Closes all, and removes the Unix sockets that were made here. Safe to repeat. */

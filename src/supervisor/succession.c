@@ -85,10 +85,7 @@ void succession_stop(Succession *s, usec_t now)
     takeover_retire(&s->candidate, false, now);
     takeover_retire(&s->current, false, now);
     for (Generation *g = s->generations; g; g = g->next)
-        if (s->sockets_are_held)
-            generation_hand_over(g, now);
-        else
-            generation_drain_all(g, now);
+        generation_end(g, s->sockets_are_held, now);
     status_expect_work(&s->status, limit + 3 * SEAT_GRACE_USEC, now);
 }
 

@@ -302,6 +302,8 @@ static int start(Supervisor *s, char **ret_error)
         r = add_events(s);
     if (r == 0)
         r = open_totals(s);
+    if (r == 0)
+        r = sockets_open_queue(&s->sockets);
     if (r < 0)
         return succession_os_error("Cannot set up the supervisor", r, ret_error);
     s->succession.event = s->event;
@@ -348,6 +350,7 @@ static int finish(Supervisor *s, int r)
 int supervisor_run(const SupervisorOptions *options)
 {
     Supervisor s = {.options = options,
+                    .sockets = SOCKETS_NONE,
                     .totals_fd = -EBADF,
                     .succession = {.options = options, .sockets = &s.sockets, .notifier = &s.notifier}};
     _cleanup_free_ char *error = NULL;

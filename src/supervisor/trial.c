@@ -90,7 +90,7 @@ static void candidate_failed(Succession *s, usec_t now)
 {
     _cleanup_free_ char *reason = strdup(s->candidate->failure ? s->candidate->failure : strerror(ENOMEM));
 
-    takeover_retire(&s->candidate, true, now);
+    takeover_retire(&s->candidate, s->started, now);
     if (!s->started) {
         succession_fail(s, EXIT_APP_FAILED, reason ? reason : "", now);
         return;

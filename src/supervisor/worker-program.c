@@ -8,6 +8,7 @@
 #include "base/sandbox.h"
 #include "base/strv.h"
 #include "ipc/channel.h"
+#include "ipc/parcel.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -321,9 +322,10 @@ int worker_program_start(const WorkerProgram *program, const Config *config, con
 }
 
 int worker_program_greet(int channel, const char *site, unsigned generation, const Config *config,
-                         int scoreboard_fd, int totals_fd, const int *listeners, size_t n_listeners)
+                         int scoreboard_fd, int totals_fd, const int *queue, const int *listeners,
+                         size_t n_listeners)
 {
-    Message m = {.type = MESSAGE_HELLO, .generation = generation, .n_fds = 3 + n_listeners};
+    Message m = {.type = MESSAGE_HELLO, .generation = generation, .n_fds = 3};
     _cleanup_free_ char *text = NULL;
     _cleanup_close_ int memory = -EBADF;
     int r = config_format(config, true, &text);
@@ -336,8 +338,13 @@ int worker_program_greet(int channel, const char *site, unsigned generation, con
     m.fds[0] = memory;
     m.fds[1] = scoreboard_fd;
     m.fds[2] = totals_fd;
-    if (n_listeners > 0)
-        memcpy(&m.fds[3], listeners, n_listeners * sizeof(*listeners));
+    if (queue) {
+        m.seat = PARCEL_FORMAT;
+        m.fds[m.n_fds++] = queue[0];
+        m.fds[m.n_fds++] = queue[1];
+    }
+    for (size_t i = 0; i < n_listeners; i++)
+        m.fds[m.n_fds++] = listeners[i];
     (void)snprintf(m.text, sizeof(m.text), "%s", site);
     return channel_send(channel, &m);
 }

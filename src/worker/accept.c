@@ -8,6 +8,7 @@
 #include "base/message-ids.h"
 #include "base/socket-address.h"
 #include "worker/connection.h"
+#include "worker/handover.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -123,6 +124,11 @@ int accept_set(Loop *l, bool accepting)
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
         int r = accept_watch(l, listener->fd, listener, accepting);
+        if (r < 0)
+            return r;
+    }
+    if (l->handover.in >= 0) {
+        int r = accept_watch(l, l->handover.in, &l->handover.in_source, accepting);
         if (r < 0)
             return r;
     }
@@ -250,6 +256,22 @@ void accept_on_doorbell(Loop *l)
     (void)!read(l->doorbell, &n, sizeof n);
     for (size_t i = 0; i < l->n_listeners; i++)
         l->listeners[i].is_ready = true;
+    l->handover.is_ready = true;
+}
+
+/* Who waits in the queue has waited for longer than who is not yet accepted. */
+static void accept_from_queue(Loop *l)
+{
+    int r;
+
+    l->handover.is_ready = false;
+    if (!l->is_accepting) {
+        accept_leave(l);
+        return;
+    }
+    r = handover_take(l);
+    if (r < 0)
+        (void)on_accept_error(l, -r);
 }
 
 /* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and
@@ -257,10 +279,12 @@ void accept_on_doorbell(Loop *l)
 void accept_connections(Loop *l)
 {
     int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;
+    size_t n_ready = l->ready.n;
 
+    if (l->handover.is_ready)
+        accept_from_queue(l);
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
-        size_t n_ready = l->ready.n;
 
         if (!listener->is_ready)
             continue;
@@ -283,7 +307,8 @@ int accept_update(Loop *l)
     l->is_full = accept_is_full(l) && !accept_victim(l);
     accepts =
         !l->is_draining && !l->is_held && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
-    l->is_behind = l->is_behind || (accepts && !l->is_accepting);
+    if (accepts && !l->is_accepting)
+        l->is_behind = l->handover.is_ready = true;
     return accept_set(l, accepts);
 }
 

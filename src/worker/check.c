@@ -146,7 +146,7 @@ static void check_finish(Loop *l)
         describe_failure(l->config, status, line, text, sizeof text);
     (void)channel_end_say(&l->channel, type, text); /* the queue has room: LOADED alone was sent before */
     if (type == MESSAGE_FAILED)
-        drain_begin(l, false);
+        drain_begin(l, false, false);
 }
 
 void check_on_event(Loop *l)

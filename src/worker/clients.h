@@ -28,6 +28,7 @@ void clients_init(Clients *c, unsigned max);
 void clients_deinit(Clients *c);
 
 /* One connection more of that address (AF_INET, AF_INET6). 0 with *ret, to be given to clients_leave() when
- * the connection ends; CLIENTS_E_FULL with *ret, which is not to be given back; -ENOMEM. */
+ * the connection ends; CLIENTS_E_FULL with *ret, which is not to be given back, unless the caller counts it
+ * by itself; -ENOMEM. */
 int clients_enter(Clients *c, const struct sockaddr_storage *address, Client **ret);
 void clients_leave(Clients *c, Client *client);

@@ -19,9 +19,7 @@
 
 /* --- life --- */
 
-/* Many a connection is closed with the answer to its first request: one that goes to the application right now is watched
- * only where that takes its time (runner_on_overtaken()), or when there is more to come. */
-static int connection_begin_watch(Loop *l, Connection *c)
+int connection_begin_watch(Loop *l, Connection *c)
 {
     bool is_next = c->state == CONNECTION_READY && l->n_checked_out < l->n_slots;
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
@@ -38,7 +36,7 @@ static int connection_begin_watch(Loop *l, Connection *c)
     return 0;
 }
 
-int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
+int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret)
 {
     Connection *c = calloc(1, sizeof *c);
 
@@ -51,6 +49,17 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
     c->fd = fd;
     c->listener = listener;
     l->n_connections++;
+    *ret = c;
+    return 0;
+}
+
+int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    Connection *c;
+    int r = connection_adopt(l, listener, fd, &c);
+
+    if (r < 0)
+        return r;
     if (!peer_init(l, c, peer)) {
         connection_close(l, c);
         return 0;
@@ -156,12 +165,12 @@ static void connection_on_sent(Loop *l, Connection *c)
     if (c->state != CONNECTION_WRITING)
         return;
     if (buffer_size(&c->exchange->in) > 0) {
-        intake_advance(l, c);
+        intake_next(l, c);
         return;
     }
     connection_release_exchange(l, c);
     c->state = CONNECTION_IDLE;
-    connection_set_timeout(l, c, l->is_draining ? TIMEOUT_FAREWELL : TIMEOUT_KEEPALIVE);
+    connection_set_timeout(l, c, l->is_draining && !l->has_heirs ? TIMEOUT_FAREWELL : TIMEOUT_KEEPALIVE);
 }
 
 /* Whether the client took too little of what waited for it since it was asked last, timeouts.write ago. */
@@ -230,8 +239,8 @@ void connection_on_response(Loop *l, Connection *c)
     exchange_next_request(x);
     c->must_linger = buffer_size(&x->in) > 0 || is_unreceived;
     requests_keep_back(l, c);
-    /* Pipelined requests are answered together, within reason. */
-    if (!c->closes && c->must_linger && output_is_simple(&x->output) &&
+    /* Pipelined requests are answered together, within reason; or by another worker. */
+    if (!l->is_draining && !c->closes && c->must_linger && output_is_simple(&x->output) &&
         buffer_size(output_memory(&x->output)) < PIPELINE_OUTPUT_MAX)
         intake_advance(l, c);
 }
@@ -255,7 +264,7 @@ void connection_refuse(Loop *l, Connection *c, unsigned status, const char *reas
 static void connection_answer_options(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    bool keep_alive = !l->is_draining;
+    bool keep_alive = !l->is_draining || l->has_heirs;
 
     x->status = 200;
     if (response_set_status(&x->response, "200 OK", 6) != 0 ||

@@ -54,6 +54,15 @@ static inline Connection *connection_of_timeout(Timeout *t)
 /* Takes fd over. 0 or negative errno, and fd is closed. */
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer);
 
+/* The same for one that comes from another worker, which has begun it; the caller gives it the rest of what
+ * it was there, and watches it. 0 with *ret, which is IDLE and has no timeout, or -ENOMEM, and fd is closed. */
+int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret);
+
+/* Many a connection is closed with the answer to its first request: one that goes to the application right now
+ * is watched only where that takes its time (runner_on_overtaken()), or when there is more to come. 0 or
+ * negative errno, and c is closed. */
+int connection_begin_watch(Loop *l, Connection *c);
+
 /* Closes at once, in any state but RUNNING; the memory goes at the end of the turn. */
 void connection_close(Loop *l, Connection *c);
 

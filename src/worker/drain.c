@@ -6,9 +6,14 @@
 #include "ipc/channel.h"
 #include "worker/accept.h"
 #include "worker/connection.h"
+#include "worker/handover.h"
+#include "worker/intake.h"
+
+#include <errno.h>
 
 #define FAREWELL_USEC (1 * USEC_PER_SEC)
-/* Who has just changed the code does not want one more answer of the old; sooner could lose a request on its way. */
+/* Who has just changed the code does not want one more answer of the old; sooner could lose a request on its
+ * way. */
 #define DEVELOP_FAREWELL_USEC (100 * USEC_PER_MSEC)
 #define LAST_CALL_USEC (100 * USEC_PER_MSEC)
 
@@ -31,8 +36,8 @@ int drain_ask_for_replacement(Loop *l, const char *reason)
 }
 
 /* A client may have sent a request just now on a connection that is idle for us: closing it at once would
- * lose that. One that was quiet for as long as a farewell takes gets the time that a network takes, so that a worker with
- * none but such does not keep its successor waiting. */
+ * lose that. One that was quiet for as long as a farewell takes gets the time that a network takes, so that a
+ * worker with none but such does not keep its successor waiting. */
 static void drain_bid_farewell(Loop *l, TimeoutKind kind)
 {
     Timeout *anchor = &l->timeouts[kind].anchor;
@@ -48,16 +53,51 @@ static void drain_bid_farewell(Loop *l, TimeoutKind kind)
     }
 }
 
-void drain_begin(Loop *l, bool takes_waiting)
+/* They live on with others. One that can't be given now stays: what it sends is answered here, and then it is
+ * tried again. */
+static void drain_bequeath(Loop *l, TimeoutKind kind)
 {
-    if (l->is_draining)
+    Timeout *anchor = &l->timeouts[kind].anchor;
+    int r;
+
+    for (Timeout *t = anchor->next, *next; t != anchor; t = next) {
+        Connection *c = connection_of_timeout(t);
+
+        next = t->next;
+        r = handover_give(l, c);
+        if (r == -EAGAIN)
+            return;
+        if (r < 0 && c->state == CONNECTION_IDLE)
+            timeout_arm(&l->timeouts[TIMEOUT_FAREWELL], t, l->now);
+        else if (r < 0 && c->state == CONNECTION_HEAD && output_is_simple(&c->exchange->output))
+            intake_advance(l, c);
+    }
+}
+
+void drain_advance(Loop *l)
+{
+    if (l->has_heirs) {
+        drain_bequeath(l, TIMEOUT_KEEPALIVE);
+        drain_bequeath(l, TIMEOUT_HEAD);
+    } else if (loop_has_slot(l) || loop_is_stuck(l)) {
+        (void)handover_take(l); /* where memory or descriptors are short: at the next turn */
+    }
+}
+
+void drain_begin(Loop *l, bool takes_waiting, bool has_heirs)
+{
+    if (l->is_draining && (has_heirs || !l->has_heirs))
         return;
+    l->has_heirs = has_heirs && l->handover.out >= 0;
+    if (!l->is_draining)
+        l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
     l->is_draining = true;
     if (takes_waiting)
         accept_stop(l);
     else
         (void)accept_set(l, false);
-    l->drain_deadline_usec = l->now + l->config->timeouts_graceful;
+    if (l->has_heirs)
+        return;
     drain_bid_farewell(l, TIMEOUT_HEAD);
     drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
 }
@@ -66,7 +106,7 @@ bool drain_is_finished(const Loop *l)
 {
     if (!l->is_draining)
         return false;
-    return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung) ||
+    return (l->n_connections == l->n_hung && l->n_checked_out == l->n_hung && handover_is_done(l)) ||
            l->now >= l->drain_deadline_usec;
 }
 

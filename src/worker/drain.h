@@ -8,8 +8,12 @@
 void drain_init_timeouts(Loop *l);
 
 /* Accept no more; finish what is under way, for timeouts.graceful at most. takes_waiting: also what waits in
- * the listeners' queues now. */
-void drain_begin(Loop *l, bool takes_waiting);
+ * the listeners' queues now. has_heirs: others serve meanwhile, and take the connections over (handover.h).
+ * Once more without heirs: there are none any more. */
+void drain_begin(Loop *l, bool takes_waiting, bool has_heirs);
+
+/* At each turn: gives connections to the heirs, or takes what nobody else will. */
+void drain_advance(Loop *l);
 
 /* The worker is to be told to go as soon as another serves in its place; the first time counts. One that
  * is_held serves nobody and asks for nothing: a request that hangs fails its check. reason: see

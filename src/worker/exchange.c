@@ -76,7 +76,7 @@ void exchange_next_request(Exchange *x)
     x->chunked = (ChunkedDecoder){0};
     x->body_received = 0;
     x->body_used = 0;
-    x->is_live = false;
+    x->is_live = x->is_received = false;
     spool_clear(&x->body);
     x->forwarded = (Forwarded){0};
     response_reset(&x->response);

@@ -45,6 +45,7 @@ typedef struct Exchange {
     size_t body_used;       /* octets behind the head that were taken from the input, see body-intake.h */
     Spool body;             /* empty where the application receives it: is_live */
     bool is_live;
+    bool is_received; /* all of it came with the request, from another worker */
     Forwarded forwarded;
 
     Response response;

@@ -189,14 +189,11 @@ static bool hang_give_up(Loop *l, Connection *c, usec_t age)
     return true;
 }
 
-/* No thread or greenlet is left for them: somebody else is to serve them. */
+/* No thread or greenlet is left for them, here or elsewhere. */
 static void hang_refuse_waiting(Loop *l)
 {
     for (Connection *c; (c = connection_queue_pop(&l->ready));)
-        if (c->exchange->is_gone || !output_is_simple(&c->exchange->output))
-            connection_close(l, c);
-        else
-            connection_refuse(l, c, 503, "all threads of the worker are stuck");
+        requests_refuse(l, c, "all threads of the worker are stuck");
 }
 
 void hang_expire(Loop *l)
@@ -216,7 +213,7 @@ void hang_expire(Loop *l)
         if (!hang_give_up(l, w->connection, l->now - started))
             timeout_arm_at(&l->running, t, l->now + LOOK_USEC);
     }
-    if (l->is_draining && loop_is_stuck(l))
+    if (l->is_draining && !l->has_heirs && loop_is_stuck(l))
         hang_refuse_waiting(l);
 }
 

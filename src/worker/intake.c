@@ -109,6 +109,14 @@ static void intake_begin_body(Loop *l, Connection *c)
     intake_body(l, c);
 }
 
+/* A body that another worker has received. 0, or the status to refuse with. */
+static int intake_judge_received(const Loop *l, const Exchange *x)
+{
+    if (x->body_received > l->limits.body)
+        return 413;
+    return request_has_body(&x->request) && (x->request.chunked || body_missing(x) == 0) ? 0 : 400;
+}
+
 static void intake_on_head(Loop *l, Connection *c, size_t head_size)
 {
     Exchange *x = c->exchange;
@@ -119,6 +127,8 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     if (r == 0)
         r = forwarded_resolve(peer_is_trusted(c) ? l->trusted : NULL, l->believed, &x->request,
                               &x->forwarded);
+    if (r == 0 && x->is_received)
+        r = intake_judge_received(l, x);
     if (r != 0) {
         connection_refuse(l, c, r < 0 ? 503 : (unsigned)r, r < 0 ? "no memory" : x->request.reason);
         return;
@@ -126,9 +136,9 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     if (x->request.n_dropped_fields > 0)
         intake_note_dropped_fields(c);
     x->head_size = head_size;
-    x->is_live =
-        !l->config->request_buffering && request_has_body(&x->request) && !x->request.is_server_options;
-    if (x->is_live || !request_has_body(&x->request))
+    x->is_live = !l->config->request_buffering && request_has_body(&x->request) &&
+                 !x->request.is_server_options && !x->is_received;
+    if (x->is_live || x->is_received || !request_has_body(&x->request))
         connection_on_request(l, c);
     else
         intake_begin_body(l, c);
@@ -146,6 +156,24 @@ static bool intake_proxy_header(Loop *l, Connection *c)
     return false;
 }
 
+static void intake_begin_head(Loop *l, Connection *c)
+{
+    Exchange *x = c->exchange;
+
+    c->state = CONNECTION_HEAD;
+    x->started_usec = l->now;
+    x->serial = l->n_requests++;
+    connection_set_timeout(l, c, TIMEOUT_HEAD);
+}
+
+void intake_next(Loop *l, Connection *c)
+{
+    if (l->has_heirs && c->exchange->head_size == 0)
+        intake_begin_head(l, c);
+    else
+        intake_advance(l, c);
+}
+
 void intake_advance(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
@@ -159,12 +187,8 @@ void intake_advance(Loop *l, Connection *c)
         intake_body(l, c);
         return;
     }
-    if (c->state != CONNECTION_HEAD) {
-        c->state = CONNECTION_HEAD;
-        x->started_usec = l->now;
-        x->serial = l->n_requests++;
-        connection_set_timeout(l, c, TIMEOUT_HEAD);
-    }
+    if (c->state != CONNECTION_HEAD)
+        intake_begin_head(l, c);
     r = head_scan(&x->scan, buffer_head(&x->in), buffer_size(&x->in), &l->limits, &head_size);
     if (r == HTTP_E_MORE) {
         buffer_trim(&x->in); /* slow clients may be many */

@@ -12,6 +12,7 @@
 #include "worker/check.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
+#include "worker/handover.h"
 #include "worker/requests.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static int loop_open(Loop *l, const LoopOptions *o, char **ret_error)
     r = loop_watch(l, l->channel.fd, EPOLLIN, &l->channel_source);
     if (r < 0)
         return r;
-
+    handover_open(l, o->queue);
     return accept_open(l, o->listeners, o->n_listeners, ret_error);
 }
 
@@ -194,7 +195,8 @@ static void loop_on_channel(Loop *l)
     l->must_trim |= r == 0 && m->type == MESSAGE_TRIM;
     if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
-    drain_begin(l, r == 0 && m->type == MESSAGE_DRAIN);
+    drain_begin(l, r == 0 && m->type == MESSAGE_DRAIN,
+                r == 0 && m->type == MESSAGE_DRAIN && strcmp(m->text, CHANNEL_DRAIN_LAST) != 0);
     if (r != 0) { /* the supervisor is gone: nothing else will come from there */
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel.fd, NULL);
         return;
@@ -235,6 +237,12 @@ static void loop_handle(Loop *l, const struct epoll_event *e)
     case SOURCE_DOORBELL:
         accept_on_doorbell(l);
         break;
+    case SOURCE_QUEUE:
+        l->handover.is_ready = true;
+        break;
+    case SOURCE_QUEUE_ROOM:
+        handover_on_room(l);
+        break;
     case SOURCE_CONNECTION:
         connection_on_event(l, (Connection *)source, e->events);
         break;
@@ -255,13 +263,16 @@ static void loop_expire(Loop *l)
             connection_on_timeout(l, connection_of_timeout(t));
         }
     hang_expire(l);
+    handover_expire(l);
 }
 
 usec_t loop_next_usec(const Loop *l)
 {
     const Timeout *running = timeout_list_first(&l->running);
-    usec_t next = running ? running->deadline : UINT64_MAX;
+    usec_t next = handover_due(l);
 
+    if (running)
+        next = MIN(next, running->deadline);
     for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++) {
         const Timeout *t = timeout_list_first(&l->timeouts[k]);
         if (t)
@@ -326,7 +337,10 @@ int loop_turn(Loop *l, bool may_block)
     if (r < 0)
         return loop_fail(r);
     accept_connections(l);
-    may_block = may_block && !requests_are_ready(l);
+    handover_offer(l);
+    if (l->is_draining)
+        drain_advance(l);
+    may_block = may_block && !requests_are_ready(l) && !drain_is_finished(l);
     loop_publish(l);
     n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
     if (n < 0 && errno != EINTR)

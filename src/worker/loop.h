@@ -30,6 +30,8 @@ typedef enum SourceType {
     SOURCE_CHANNEL,
     SOURCE_WAKE_UP,
     SOURCE_DOORBELL,
+    SOURCE_QUEUE,
+    SOURCE_QUEUE_ROOM,
     SOURCE_CONNECTION,
     SOURCE_CHECK,
     SOURCE_ALARM,
@@ -59,6 +61,18 @@ typedef struct ConnectionQueue {
     size_t n;
 } ConnectionQueue;
 
+/* See handover.h. */
+typedef struct Handover {
+    Source in_source;
+    Source out_source;
+    int in; /* ends of the queue, or -EBADF where there is none */
+    int out;
+    bool is_ready;         /* something may wait there */
+    bool is_full;          /* nothing more goes there until SOURCE_QUEUE_ROOM */
+    usec_t look_usec;      /* since when a request may wait there that was given from here; 0: none does */
+    usec_t next_note_usec; /* not before: about what was no connection */
+} Handover;
+
 typedef enum TimeoutKind {
     TIMEOUT_HEAD,
     TIMEOUT_BODY,
@@ -76,6 +90,7 @@ typedef struct LoopOptions {
     int *listeners;        /* borrowed descriptors */
     size_t n_listeners;
     int doorbell;       /* borrowed: an eventfd of all workers, or -EBADF */
+    const int *queue;   /* borrowed: the ends of that of all workers, see handover.h; NULL: there is none */
     ChannelEnd channel; /* DRAIN and end of file */
     ScoreboardSeat *seat;
     TotalsShard *total;
@@ -99,7 +114,7 @@ typedef struct Loop {
     size_t n_listeners;
     Source doorbell_source;
     int doorbell;             /* rung for the siblings when a connection is left to them */
-    bool is_accepting;        /* the listeners and the doorbell are in the epoll set */
+    bool is_accepting;        /* the listeners, the doorbell and the queue are in the epoll set */
     bool is_held;             /* … and may not be, until the check is passed */
     Check *check;             /* NULL: there is none */
     bool is_behind;           /* the listeners were left alone for a while */
@@ -147,7 +162,9 @@ typedef struct Loop {
     usec_t unsent_since;
     struct Connection *closed; /* of this turn, not yet freed: events may still point to them */
     usec_t usual_usec;         /* how long the application takes, a moving average */
+    Handover handover;
     _Atomic bool is_draining;
+    _Atomic bool has_heirs; /* … and others serve meanwhile, who take what it gives */
     usec_t drain_deadline_usec;
 
     _Atomic(struct Connection *) returned; /* a stack: back from threads that do not drive */
@@ -176,6 +193,12 @@ void loop_wake_up(Loop *l);
 
 /* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */
 void loop_on_forked_child(void *loop);
+
+/* A connection need not end with its response. Any thread. */
+static inline bool loop_keeps_alive(const Loop *l)
+{
+    return (!l->is_draining || l->has_heirs) && l->config->timeouts_keepalive > 0;
+}
 
 /* When it has something to do by itself, UINT64_MAX: nothing. */
 usec_t loop_next_usec(const Loop *l);

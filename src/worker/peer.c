@@ -7,6 +7,8 @@
 #include "http/proxy-protocol.h"
 #include "http/syntax.h"
 
+#include <arpa/inet.h>
+
 #define NOTE_EVERY_USEC (60 * USEC_PER_SEC)
 
 static bool address_is_trusted(const TrustedProxies *t, const struct sockaddr_storage *a)
@@ -56,6 +58,39 @@ static bool peer_count(Loop *l, Connection *c, const struct sockaddr_storage *pe
                    client->n_connections);
     client->is_noted = true;
     return false;
+}
+
+static void parse_address(const char *text, struct sockaddr_storage *ret)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+
+    *ret = (struct sockaddr_storage){.ss_family = *text ? AF_INET : AF_UNIX};
+    if (!*text || inet_pton(AF_INET, text, &in->sin_addr) == 1)
+        return;
+    ret->ss_family = AF_INET6;
+    inet_pton(AF_INET6, text, &in6->sin6_addr);
+}
+
+void peer_adopt(Loop *l, Connection *c, const Parcel *p)
+{
+    struct sockaddr_storage peer;
+    Client *client;
+    int r;
+
+    memcpy(c->address, p->address, sizeof c->address);
+    memcpy(c->port, p->port, sizeof c->port);
+    memcpy(c->server_address, p->server_address, sizeof c->server_address);
+    memcpy(c->server_port, p->server_port, sizeof c->server_port);
+    parse_address(c->address, &peer);
+    c->is_from_proxy = address_is_trusted(l->trusted, &peer);
+    if (l->clients.max == 0 || !c->address[0] || c->is_nameless || c->awaits_proxy_header || c->is_from_proxy)
+        return;
+    r = clients_enter(&l->clients, &peer, &client);
+    if (r == CLIENTS_E_FULL)
+        client->n_connections++;
+    if (r >= 0)
+        c->client = client;
 }
 
 const char *peer_name(const Connection *c)

@@ -2,6 +2,7 @@
 /* Who is at the other end of a connection, and what he connected to: the addresses of a Connection. */
 #pragma once
 
+#include "ipc/parcel.h"
 #include "worker/connection.h"
 #include "wsgi/call.h"
 
@@ -9,6 +10,10 @@
 
 /* As accept(2) says. False: the connection is to be closed, and the log says why. */
 bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer);
+
+/* What another worker knew of a connection. It may be one more than limits.connections_per_ip: that worker
+ * has counted it. */
+void peer_adopt(Loop *l, Connection *c, const Parcel *p);
 
 /* In messages. */
 const char *peer_name(const Connection *c);

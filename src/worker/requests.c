@@ -101,6 +101,14 @@ void requests_take_returned(Loop *l)
     }
 }
 
+void requests_refuse(Loop *l, Connection *c, const char *reason)
+{
+    if (c->exchange->is_gone || !output_is_simple(&c->exchange->output))
+        connection_close(l, c);
+    else
+        connection_refuse(l, c, 503, reason);
+}
+
 /* --- answers that wait for each other --- */
 
 bool requests_must_flush(const Loop *l)

@@ -23,6 +23,9 @@ bool requests_are_ready(const Loop *l);
 void requests_check_in(Loop *l, struct Connection *c);
 void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
 
+/* c is READY, and in no queue: nobody will run the application for it. reason: for the log. */
+void requests_refuse(Loop *l, struct Connection *c, const char *reason);
+
 /* Keeps the answers of a connection back until requests_flush(), so that a batch of requests is computed
  * before the first answer wakes a client; requests_must_flush(): they should not wait any longer. */
 void requests_keep_back(Loop *l, struct Connection *c);

@@ -121,8 +121,7 @@ static void runner_complete(Runner *r)
 /* Octets of a body that are still to come are not to be taken for the next request. */
 static bool runner_keeps_alive(const Loop *l, const Exchange *x)
 {
-    return !l->is_draining && l->config->timeouts_keepalive > 0 &&
-           (!x->is_live || body_is_here(x, &l->limits));
+    return loop_keeps_alive(l) && (!x->is_live || body_is_here(x, &l->limits));
 }
 
 /* Where heads and last chunks go, up to runner_give_output(): the output itself, or `own` while something is in a file. */

@@ -234,6 +234,8 @@ static void worker_on_forked_child(void *options)
 
     for (size_t i = 0; i < o->n_listeners; i++)
         close(o->listeners[i]);
+    for (size_t i = 0; o->queue && i < 2; i++)
+        close(o->queue[i]);
     close(o->doorbell);
     close(o->channel);
 }
@@ -274,6 +276,7 @@ static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checke
             .listeners = o->listeners,
             .n_listeners = o->n_listeners,
             .doorbell = o->doorbell,
+            .queue = o->queue,
             .channel = worker_channel(o),
             .seat = &o->scoreboard->seats[o->seat],
             .total = totals_shard(o->totals, o->seat),

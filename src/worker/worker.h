@@ -20,6 +20,7 @@ typedef struct WorkerOptions {
     int *listeners;
     size_t n_listeners;
     int doorbell;                /* see LoopOptions */
+    const int *queue;            /* likewise */
     const char *directory;       /* that the code is imported from; NULL: not known */
     const FileRoots *file_roots; /* borrowed */
     WsgiHooks *hooks;            /* preloaded, or NULL */

@@ -10,6 +10,7 @@
 #include "base/title.h"
 #include "config/staff.h"
 #include "ipc/channel.h"
+#include "ipc/parcel.h"
 #include "ipc/scoreboard.h"
 #include "ipc/totals.h"
 #include "worker/worker.h"
@@ -28,7 +29,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { HELLO_CONFIG, HELLO_SCOREBOARD, HELLO_TOTALS, HELLO_LISTENERS };
+enum { HELLO_CONFIG, HELLO_SCOREBOARD, HELLO_TOTALS, HELLO_QUEUE };
 
 typedef struct Zygote {
     int channel;
@@ -40,6 +41,7 @@ typedef struct Zygote {
     int *listeners;
     size_t n_listeners;
     int doorbell;    /* of the workers, see LoopOptions */
+    int queue[2];    /* of those of all generations, or -EBADF */
     char *directory; /* of the process, and of the code; NULL: it is gone */
     FileRoots *file_roots;
     WsgiHooks *hooks; /* preloaded, or NULL */
@@ -77,9 +79,10 @@ static int zygote_read_config(Zygote *z, int fd)
 
 static int zygote_take_hello(Zygote *z, Message *m)
 {
+    size_t n_queue = m->seat > 0 ? ELEMENTSOF(z->queue) : 0;
     int r;
 
-    if (m->type != MESSAGE_HELLO || m->n_fds < HELLO_LISTENERS)
+    if (m->type != MESSAGE_HELLO || m->n_fds < HELLO_QUEUE + n_queue)
         return -EPROTO;
     z->generation = m->generation;
     r = zygote_read_config(z, m->fds[HELLO_CONFIG]);
@@ -94,7 +97,11 @@ static int zygote_take_hello(Zygote *z, Message *m)
     z->listeners = calloc(m->n_fds, sizeof *z->listeners);
     if (!z->listeners)
         return -ENOMEM;
-    for (size_t i = HELLO_LISTENERS; i < m->n_fds; i++)
+    if (m->seat ==
+        PARCEL_FORMAT) /* else the supervisor is older or newer: there is no queue until it is restarted */
+        for (size_t i = 0; i < n_queue; i++)
+            z->queue[i] = TAKE_FD(m->fds[HELLO_QUEUE + i]);
+    for (size_t i = HELLO_QUEUE + n_queue; i < m->n_fds; i++)
         z->listeners[z->n_listeners++] = TAKE_FD(m->fds[i]);
     z->site = strdup(m->text);
     if (!z->site)
@@ -156,6 +163,8 @@ static void zygote_on_forked_child(void *zygote)
 
     for (size_t i = 0; i < z->n_listeners; i++)
         close(z->listeners[i]);
+    for (size_t i = 0; i < ELEMENTSOF(z->queue) && z->queue[i] >= 0; i++)
+        close(z->queue[i]);
     close(z->doorbell);
     close(z->channel);
 }
@@ -207,6 +216,7 @@ static int zygote_become_worker(Zygote *z, unsigned seat, int channel)
         .listeners = z->listeners,
         .n_listeners = z->n_listeners,
         .doorbell = z->doorbell,
+        .queue = z->queue[0] >= 0 ? z->queue : NULL,
         .directory = z->directory,
         .file_roots = z->file_roots,
         .hooks = z->hooks,
@@ -293,7 +303,7 @@ static int zygote_serve(Zygote *z)
 
 int zygote_run(int channel)
 {
-    Zygote z = {.channel = channel};
+    Zygote z = {.channel = channel, .queue = {-EBADF, -EBADF}};
     _cleanup_free_ char *error = NULL;
     int r;
 
@@ -321,6 +331,8 @@ int zygote_run(int channel)
     config_free(z.config);
     file_roots_free(z.file_roots);
     closep(&z.doorbell);
+    closep(&z.queue[0]);
+    closep(&z.queue[1]);
     free(z.listeners);
     free(z.directory);
     free(z.site);

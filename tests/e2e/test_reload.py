@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client import request
 from harness import WORKER_CLASS, Server, poll
 from supervision import (
     APP,
@@ -317,23 +318,41 @@ def test_who_has_nothing_to_finish_goes_first(start_server):
     finish(server, threads, b"one")
 
 
-def test_idle_connections_do_not_hold_a_reload(start_server):
-    """Each worker has some that were quiet for longer than a farewell takes."""
-    server = start_server(APP, {"workers_count": 4})
-    idle = [server.connect() for _ in range(16)]
-    for client in idle:
-        client.request("GET", "/")
-    time.sleep(1.2)
-    started = time.monotonic()
-    reload(server)
-    poll(lambda: len(workers(server)) == 4, "the old workers to go")
-    busy = time.monotonic() - started
-    for client in idle:
-        client.assert_closed()
-    started = time.monotonic()
-    reload(server, 3)
-    poll(lambda: len(workers(server)) == 4, "the old workers to go")
-    assert busy < 4 * 1.0 + time.monotonic() - started, "less than a second for each worker"
+def test_idle_connections_live_on(start_server):
+    """Also those in the middle of a head, and those that have said nothing yet."""
+    server = start_server(APP, {"workers_count": 2})
+    fresh, partial, kept = server.connect(), server.connect(), [server.connect() for _ in range(300)]
+    partial.send(request(target="/version")[:-9])
+    for client in kept:
+        assert client.request().body == b"one"
+    for version in range(2, 5):
+        write_app(server, APP.replace("one", str(version)))
+        reload(server, version)
+        poll(lambda: len(workers(server)) == 2, "the old workers to go")
+        for client in kept[::50]:
+            assert client.request().body == str(version).encode()
+    partial.send(request(target="/version")[-9:])
+    for client in (fresh, partial):
+        client.send(request() if client is fresh else b"")
+        assert client.read_response().body == b"4"
+    for client in kept:
+        assert client.request().body == b"4"
+        client.close()
+
+
+def test_pipelined_requests_in_a_reload(start_server):
+    """Those behind one that is running are the new code's, on the same connection."""
+    server = start_server(APP)
+    with server.connect() as client:
+        client.send(request(target="/wait") + request("GET", "/", "X-Field: " + "x" * 2000) * 20)
+        wait_for_file(server, "waiting")
+        write_app(server, APP.replace("one", "two"))
+        reload(server)
+        release(server, "waiting")
+        assert client.read_response().body == b"one"
+        for _ in range(20):
+            assert client.read_response().body == b"two"
+        assert client.request().body == b"two"
 
 
 # --- back to the code before ---

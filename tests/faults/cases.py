@@ -158,17 +158,17 @@ def hangs_in(t, name):
     assert connection.read_response().status == 504
 
 
-@fault("hangs", config=WATCHED, refusals=("503",))
+@fault("hangs", config=WATCHED)
 def endless_loop(t):
     hangs_in(t, "loop")
 
 
-@fault("hangs", config=WATCHED, refusals=("503",))
+@fault("hangs", config=WATCHED)
 def endless_loop_with_gil(t):
     hangs_in(t, "gil")
 
 
-@fault("hangs", config=WATCHED, refusals=("503",))
+@fault("hangs", config=WATCHED)
 def deadlock(t):
     hangs_in(t, "deadlock")
 

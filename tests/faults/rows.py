@@ -53,7 +53,7 @@ ROWS = {
     "hangs": Row(
         "A request does not come to its end: an endless loop, also one in C that keeps the GIL; a deadlock",
         "After timeouts.request it is answered with 504, or cut short where the response has begun. What waits in its "
-        "worker is done by other threads of that; where all of them hang, it is answered with 503.",
+        "worker is done by other threads of that, or by other workers.",
         (
             "This worker has run POST … for … s, longer than timeouts.request=…: its client gets 504",
             "Stack (most recent call first):",

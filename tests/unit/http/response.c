@@ -401,7 +401,7 @@ static void check_errors(void)
     buffer_clear(&out);
     is_int(response_append_error(&out, 503, true, false, DATE), 0);
     ok(says(&out, "HTTP/1.1 503 Service Unavailable\r\n" OWN
-                  "Content-Type: text/plain\r\nContent-Length: 24\r\n\r\n"));
+                  "Content-Type: text/plain\r\nContent-Length: 24\r\nRetry-After: 5\r\n\r\n"));
     buffer_deinit(&out);
     for (int e = RESPONSE_E_STATUS; e <= RESPONSE_E_SHORT; e++)
         ok(strcmp(response_error_text(e), response_error_text(0)) != 0, "error %d has a text", e);

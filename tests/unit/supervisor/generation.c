@@ -194,7 +194,7 @@ static Config *new_config(const char *module)
 
 static Generation *start(const char *module)
 {
-    static const Sockets none;
+    static const Sockets none = SOCKETS_NONE;
     static Generation *generations;
     char *error = NULL;
 

@@ -60,7 +60,7 @@ static void test_aborted_while_draining(void)
     connect_all(&g, clients, 3);
     errors[n_errors++] = ECONNABORTED;
     errors[n_errors++] = EPROTO;
-    drain_begin(g.loop, true);
+    drain_begin(g.loop, true, false);
     is_int(g.loop->n_connections, 3);
     ok(!g.loop->is_accepting);
     stop(&g, clients, 3);
@@ -74,7 +74,7 @@ static void test_leaving_the_queue(void)
 
     rig_start(&g, "workers.count=2", NULL);
     connect_all(&g, clients, 3);
-    drain_begin(g.loop, false);
+    drain_begin(g.loop, false, false);
     is_int(g.loop->n_connections, 0);
     ok(!g.loop->is_accepting);
     stop(&g, clients, 3);

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections that go from one worker to another. */
+#include "worker/handover.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/message-ids.h"
+#include "ipc/parcel.h"
+#include "worker/connection.h"
+#include "worker/intake.h"
+#include "worker/peer.h"
+#include "worker/requests.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define NEVER UINT64_MAX
+#define TAKEN_MAX 16 /* at a time, of those that have no request */
+#define NOTE_EVERY_USEC (60 * USEC_PER_SEC)
+
+void handover_open(Loop *l, const int *queue)
+{
+    l->handover = (Handover){.in_source.type = SOURCE_QUEUE,
+                             .out_source.type = SOURCE_QUEUE_ROOM,
+                             .out = queue ? queue[0] : -EBADF,
+                             .in = queue ? queue[1] : -EBADF};
+    if (!queue)
+        return;
+    descriptors_add(&l->descriptors, queue[0]);
+    descriptors_add(&l->descriptors, queue[1]);
+}
+
+/* Whoever has shut it down: without it, each worker has its own queue. */
+static void handover_lose(Loop *l)
+{
+    Handover *h = &l->handover;
+
+    log_full(LOG_ERR, MESSAGE_NONSENSE, NULL,
+             "The application has shut down the queue between the workers: requests that wait for a busy "
+             "worker stay there until "
+             "the site is restarted");
+    if (l->is_accepting)
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->in, NULL);
+    if (h->is_full)
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->out, NULL);
+    h->in = h->out = -EBADF;
+    h->is_full = h->is_ready = false;
+    h->look_usec = 0;
+}
+
+/* --- giving --- */
+
+/* A full queue has room again when somebody takes something out. */
+static void watch_room(Loop *l, bool watch)
+{
+    Handover *h = &l->handover;
+
+    if (h->is_full == watch)
+        return;
+    if (watch && loop_watch(l, h->out, EPOLLOUT, &h->out_source) < 0)
+        return;
+    if (!watch)
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->out, NULL);
+    h->is_full = watch;
+}
+
+void handover_on_room(Loop *l)
+{
+    watch_room(l, false);
+}
+
+static bool connection_is_at_rest(const Loop *l, const Connection *c)
+{
+    const Exchange *x = c->exchange;
+
+    if (c->listener < l->listeners || c->listener >= l->listeners + l->n_listeners)
+        return false; /* of the check */
+    if (c->state != CONNECTION_IDLE && c->state != CONNECTION_HEAD && c->state != CONNECTION_READY)
+        return false;
+    return !x || (!c->is_kept_back && !x->is_gone && output_is_empty(&x->output));
+}
+
+static void fill_parcel(const Loop *l, const Connection *c, Parcel *p)
+{
+    const Exchange *x = c->exchange;
+
+    *p = (Parcel){
+        .fd = c->fd,
+        .listener = (uint32_t)(c->listener - l->listeners),
+        .flags = (c->https ? PARCEL_HTTPS : 0) | (c->is_nameless ? PARCEL_NAMELESS : 0) |
+                 (c->awaits_proxy_header ? PARCEL_AWAITS_PROXY_HEADER : 0),
+        .body_fd = -EBADF,
+    };
+    memcpy(p->address, c->address, sizeof p->address);
+    memcpy(p->port, c->port, sizeof p->port);
+    memcpy(p->server_address, c->server_address, sizeof p->server_address);
+    memcpy(p->server_port, c->server_port, sizeof p->server_port);
+    if (c->state != CONNECTION_READY) {
+        p->deadline_usec = c->timeout.deadline;
+        p->flags |= c->timeout_kind == TIMEOUT_KEEPALIVE ? PARCEL_KEPT_ALIVE : 0;
+    }
+    if (!x)
+        return;
+    p->in = x->in;
+    p->started_usec = x->started_usec;
+    p->request_id = l->first_request + x->serial;
+    if (c->state != CONNECTION_READY)
+        return;
+    p->flags |= PARCEL_READY;
+    p->ready_usec = x->ready_usec;
+    if (!request_has_body(&x->request) || x->is_live)
+        return;
+    p->flags |= PARCEL_HAS_BODY;
+    p->body = x->body.memory;
+    p->body_fd = x->body.fd;
+    p->body_file_size = x->body.file_end;
+}
+
+int handover_give(Loop *l, Connection *c)
+{
+    Handover *h = &l->handover;
+    Parcel p;
+    int r;
+
+    if (h->out < 0 || !connection_is_at_rest(l, c))
+        return -EBUSY;
+    if (h->is_full)
+        return -EAGAIN;
+    fill_parcel(l, c, &p);
+    r = parcel_send(h->out, &p);
+    if (r == -EAGAIN)
+        watch_room(l, true);
+    if (r == -EPIPE)
+        handover_lose(l);
+    if (r < 0 && descriptors_is_lost(-r))
+        descriptors_give_up();
+    if (r < 0)
+        return r;
+    if (p.flags & PARCEL_READY && h->look_usec == 0)
+        h->look_usec = p.ready_usec;
+    atomic_fetch_add_explicit(&l->total->given, 1, memory_order_relaxed);
+    connection_close(l, c);
+    return 0;
+}
+
+/* Without siblings, only where others are to come: the worker hangs, or others have come to take its
+ * place. */
+static bool may_offer(const Loop *l)
+{
+    if (l->handover.out < 0 || l->handover.is_full)
+        return false;
+    return l->is_draining ? l->has_heirs : l->has_siblings || loop_is_stuck(l);
+}
+
+void handover_offer(Loop *l)
+{
+    if (loop_has_slot(l) || !may_offer(l))
+        return;
+    for (size_t n = l->ready.n; n > 0; n--) {
+        Connection *c = connection_queue_pop(&l->ready);
+
+        if (c->exchange->is_gone)
+            connection_close(l, c);
+        else if (handover_give(l, c) < 0)
+            connection_queue_push(&l->ready, c);
+    }
+}
+
+/* --- taking --- */
+
+static void note_malformed(Loop *l)
+{
+    if (l->now < l->handover.next_note_usec)
+        return;
+    l->handover.next_note_usec = l->now + NOTE_EVERY_USEC;
+    log_full(LOG_ERR, MESSAGE_NONSENSE, NULL,
+             "Dropped what is no connection of this site from the queue between its workers: the application "
+             "may have written to "
+             "descriptors that are not its own");
+}
+
+/* The request of p, in the octets of p, as far as it is here; parsed again. */
+static void take_exchange(Loop *l, Connection *c, Parcel *p)
+{
+    Exchange *x = c->exchange;
+    Buffer in = p->in;
+
+    p->in = x->in;
+    x->in = in;
+    x->started_usec = MIN(p->started_usec, l->now);
+    x->serial = p->request_id - l->first_request;
+    if (p->flags & PARCEL_HAS_BODY) {
+        x->body_received = buffer_size(&p->body) + p->body_file_size;
+        x->is_received = true;
+        if (x->body_received <= l->limits.body)
+            spool_adopt(&x->body, &p->body, TAKE_FD(p->body_fd), p->body_file_size);
+    }
+    c->state = c->awaits_proxy_header ? CONNECTION_IDLE : CONNECTION_HEAD;
+    intake_advance(l, c);
+    if (c->state == CONNECTION_READY)
+        x->ready_usec = MIN(p->ready_usec, l->now);
+}
+
+static void take_timeout(Loop *l, Connection *c, const Parcel *p)
+{
+    TimeoutKind kind = TIMEOUT_HEAD;
+    usec_t latest;
+
+    if (p->flags & PARCEL_KEPT_ALIVE)
+        kind = l->config->timeouts_keepalive > 0 ? TIMEOUT_KEEPALIVE : TIMEOUT_FAREWELL;
+    latest = l->now + l->timeouts[kind].span_usec;
+    c->timeout_kind = kind;
+    timeout_arm_at(&l->timeouts[kind], &c->timeout,
+                   p->deadline_usec > 0 ? MIN(p->deadline_usec, latest) : latest);
+}
+
+/* p: emptied of what is taken. */
+static int take_connection(Loop *l, Parcel *p)
+{
+    Connection *c;
+    int r;
+
+    if (p->listener >= l->n_listeners)
+        return -EPROTO;
+    r = connection_adopt(l, &l->listeners[p->listener], TAKE_FD(p->fd), &c);
+    if (r < 0)
+        return r;
+    c->https = p->flags & PARCEL_HTTPS;
+    c->is_nameless = p->flags & PARCEL_NAMELESS;
+    c->awaits_proxy_header = p->flags & PARCEL_AWAITS_PROXY_HEADER;
+    peer_adopt(l, c, p);
+    take_timeout(l, c, p);
+    atomic_fetch_add_explicit(&l->total->taken, 1, memory_order_relaxed);
+    if (buffer_size(&p->in) > 0) {
+        c->exchange = exchange_pool_get(&l->exchanges);
+        if (!c->exchange) {
+            connection_close(l, c);
+            return -ENOMEM;
+        }
+        take_exchange(l, c, p);
+    }
+    return connection_begin_watch(l, c);
+}
+
+/* One of them. 0, -EAGAIN: there is none, or another negative errno. */
+static int take_one(Loop *l)
+{
+    Handover *h = &l->handover;
+    Parcel p;
+    int r = parcel_receive(h->in, &p);
+
+    if (r == 0) {
+        r = take_connection(l, &p);
+        parcel_deinit(&p);
+    }
+    if (r == -EPROTO) {
+        note_malformed(l);
+        return 0;
+    }
+    if (r == -EAGAIN)
+        h->look_usec = 0;
+    if (r == -EPIPE)
+        handover_lose(l);
+    if (r < 0 && descriptors_is_lost(-r))
+        descriptors_give_up();
+    return r;
+}
+
+int handover_take(Loop *l)
+{
+    size_t n_ready = l->ready.n;
+    int r = 0;
+
+    if (l->handover.in < 0)
+        return 0;
+    for (int n = 0; r == 0 && n < TAKEN_MAX && l->ready.n == n_ready; n++)
+        r = take_one(l);
+    return r == -EAGAIN ? 0 : r;
+}
+
+bool handover_is_done(const Loop *l)
+{
+    usec_t ready;
+
+    return l->has_heirs || l->handover.in < 0 || parcel_peek(l->handover.in, &ready) == -EAGAIN;
+}
+
+/* --- limits.queue_time --- */
+
+/* The first in the queue has waited longest. Another worker may be faster: then it is the next one that
+ * comes, which is given away again. */
+static void take_expired(Loop *l, usec_t limit)
+{
+    Handover *h = &l->handover;
+    usec_t ready;
+
+    while (h->look_usec > 0 && h->look_usec + limit <= l->now) {
+        if (parcel_peek(h->in, &ready) < 0)
+            h->look_usec = 0;
+        else if (ready == 0 || ready + limit > l->now)
+            h->look_usec = ready > 0 ? ready : l->now;
+        else if (take_one(l) < 0)
+            h->look_usec = l->now; /* there are no descriptors left for it: after another such time */
+    }
+}
+
+void handover_expire(Loop *l)
+{
+    usec_t limit = l->config->limits_queue_time;
+
+    if (handover_due(l) > l->now)
+        return;
+    take_expired(l, limit);
+    for (size_t n = l->ready.n; n > 0; n--) {
+        Connection *c = connection_queue_pop(&l->ready);
+
+        if (c->exchange->ready_usec + limit > l->now) {
+            connection_queue_push(&l->ready, c);
+            continue;
+        }
+        atomic_fetch_add_explicit(&l->total->expired, 1, memory_order_relaxed);
+        requests_refuse(l, c, "limits.queue_time");
+    }
+}
+
+usec_t handover_due(const Loop *l)
+{
+    usec_t limit = l->config->limits_queue_time, next = NEVER;
+
+    if (loop_has_slot(l) || limit == 0)
+        return NEVER;
+    if (l->ready.first)
+        next = l->ready.first->exchange->ready_usec + limit;
+    if (l->handover.look_usec > 0)
+        next = MIN(next, l->handover.look_usec + limit);
+    return next;
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of worker/handover with the loops of two workers on one listener, and no application: what one gives
+ * the other takes, whole, and answers. The server answers OPTIONS * itself. */
+#include "worker/handover.h"
+
+#include "ipc/channel.h"
+#include "ipc/parcel.h"
+#include "tap.h"
+#include "worker/connection.h"
+#include "worker/drain.h"
+#include "worker/requests.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define GET "GET /a?b=c HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OPTIONS "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
+#define TURNS_MAX 10000
+
+typedef struct Worker {
+    Loop *loop;
+    TotalsShard total;
+    int channel[2];
+} Worker;
+
+typedef struct Rig {
+    Config *config;
+    Scoreboard *scoreboard;
+    Worker one, other;
+    int listener, doorbell, queue[2], client;
+    struct sockaddr_in address;
+} Rig;
+
+static void start_worker(Rig *g, Worker *w, unsigned seat)
+{
+    char *error;
+
+    is_int(channel_new_pair(w->channel), 0);
+    is_int(loop_new(&(LoopOptions){.config = g->config,
+                                   .directory = "/tmp",
+                                   .listeners = &g->listener,
+                                   .n_listeners = 1,
+                                   .doorbell = g->doorbell,
+                                   .queue = g->queue,
+                                   .channel.fd = w->channel[1],
+                                   .seat = &g->scoreboard->seats[seat],
+                                   .total = &w->total},
+                    &w->loop, &error),
+           0);
+}
+
+/* The first has the connection of g->client, the other none. */
+static void rig_start(Rig *g, const char *setting)
+{
+    socklen_t size = sizeof g->address;
+    char *error;
+
+    *g = (Rig){.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    is_int(config_parse(NULL, 0, "test",
+                        (char *[]){(char *)"app.module=x", (char *)"workers.count=2", (char *)setting, NULL},
+                        &g->config, &error),
+           0);
+    is_int(scoreboard_new(3, 1, &g->scoreboard), 0);
+    is_int(channel_new_pair(g->queue), 0);
+    g->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    is_int(bind(g->listener, (struct sockaddr *)&g->address, sizeof g->address), 0);
+    is_int(listen(g->listener, 64), 0);
+    getsockname(g->listener, (struct sockaddr *)&g->address, &size);
+    g->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    start_worker(g, &g->one, 0);
+
+    g->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(g->client, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    is_int(connect(g->client, (struct sockaddr *)&g->address, sizeof g->address), 0);
+    for (int i = 0; i < TURNS_MAX && g->one.loop->n_connections == 0; i++)
+        loop_turn(g->one.loop, false);
+    is_int(g->one.loop->n_connections, 1);
+    start_worker(g, &g->other, 1);
+}
+
+static void stop_worker(Worker *w)
+{
+    for (Connection *c; (c = connection_queue_pop(&w->loop->ready));)
+        connection_close(w->loop, c);
+    for (int i = 0; i < TURNS_MAX && w->loop->n_connections > 0; i++)
+        loop_turn(w->loop, false);
+    is_int(w->loop->n_connections, 0);
+    loop_free(w->loop);
+    close(w->channel[0]);
+    close(w->channel[1]);
+}
+
+static void rig_stop(Rig *g)
+{
+    close(g->client);
+    stop_worker(&g->one);
+    stop_worker(&g->other);
+    close(g->listener);
+    close(g->doorbell);
+    close(g->queue[0]);
+    close(g->queue[1]);
+    scoreboard_free(g->scoreboard);
+    config_free(g->config);
+}
+
+static void say(const Rig *g, const char *text)
+{
+    is_int(send(g->client, text, strlen(text), MSG_NOSIGNAL), (long)strlen(text));
+}
+
+/* As if its one thread were in the application. */
+static void saturate(Worker *w)
+{
+    w->loop->n_checked_out = 1;
+}
+
+static void release(Worker *w)
+{
+    w->loop->n_checked_out = 0;
+}
+
+static size_t turn_until_ready(Loop *l)
+{
+    for (int i = 0; i < TURNS_MAX && l->ready.n == 0; i++)
+        loop_turn(l, false);
+    return l->ready.n;
+}
+
+static void turn_until(Loop *l, size_t n_connections)
+{
+    for (int i = 0; i < TURNS_MAX && l->n_connections != n_connections; i++)
+        loop_turn(l, false);
+    is_int(l->n_connections, n_connections);
+}
+
+/* What the client gets next, while the worker turns. */
+static bool gets(const Rig *g, Loop *l, const char *text)
+{
+    char got[4096];
+    ssize_t n = -1;
+
+    for (int i = 0; i < TURNS_MAX && n < 0; i++) {
+        loop_turn(l, false);
+        n = recv(g->client, got, sizeof got - 1, MSG_DONTWAIT);
+    }
+    got[n > 0 ? n : 0] = '\0';
+    return strstr(got, text);
+}
+
+/* The first's request, which is complete, in the hands of the other. */
+static Connection *move_request(Rig *g, const char *request)
+{
+    saturate(&g->one);
+    say(g, request);
+    turn_until(g->one.loop, 0);
+    is_int(turn_until_ready(g->other.loop), 1);
+    is_int(g->one.total.given, 1);
+    is_int(g->other.total.taken, 1);
+    return connection_queue_pop(&g->other.loop->ready);
+}
+
+static void test_request(void)
+{
+    usec_t started;
+    Connection *c;
+    char port[6];
+    uint64_t id;
+    Rig g;
+
+    rig_start(&g, "timeouts.head=60s");
+    say(&g, "GET /a?b=c HT");
+    turn_until(g.one.loop, 1);
+    c = connection_of_timeout(timeout_list_first(&g.one.loop->timeouts[TIMEOUT_HEAD]));
+    for (int i = 0; i < TURNS_MAX && !c->exchange; i++)
+        loop_turn(g.one.loop, false);
+    started = c->exchange->started_usec;
+    id = g.one.loop->first_request + c->exchange->serial;
+    memcpy(port, c->port, sizeof port);
+
+    c = move_request(&g, "TP/1.1\r\nHost: a\r\n\r\n" OPTIONS);
+    is_int(c->state, CONNECTION_READY);
+    is_string(c->address, "127.0.0.1");
+    is_string(c->port, port);
+    ok(span_equal(c->exchange->request.target, SPAN_LITERAL("/a?b=c")));
+    ok(c->exchange->started_usec == started && c->exchange->ready_usec >= started);
+    ok(g.other.loop->first_request + c->exchange->serial == id);
+    is_int(buffer_size(&c->exchange->in), strlen(GET OPTIONS));
+    requests_refuse(g.other.loop, c, "test");
+    ok(gets(&g, g.other.loop, "HTTP/1.1 503 Service Unavailable\r\n"));
+    rig_stop(&g);
+}
+
+static void is_body(const Spool *s, const char *expected)
+{
+    char body[64] = "";
+
+    is_int(spool_peek(s, 0, body, sizeof body - 1), (long)strlen(expected));
+    is_string(body, expected);
+}
+
+static void test_bodies(const char *setting)
+{
+    Connection *c;
+    Rig g;
+
+    rig_start(&g, setting);
+    c = move_request(&g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world");
+    is_body(&c->exchange->body, "hello world");
+    connection_close(g.other.loop, c);
+    rig_stop(&g);
+
+    rig_start(&g, setting);
+    c = move_request(&g, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n" OPTIONS);
+    is_body(&c->exchange->body, "hello world");
+    is_int(buffer_size(&c->exchange->in) - c->exchange->head_size, strlen(OPTIONS));
+    connection_close(g.other.loop, c);
+    rig_stop(&g);
+}
+
+/* Its body is not here, in either of them. */
+static void test_live_body(void)
+{
+    Connection *c;
+    Rig g;
+
+    rig_start(&g, "request.buffering=no");
+    c = move_request(&g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello");
+    ok(c->exchange->is_live && !c->exchange->is_received);
+    is_int(buffer_size(&c->exchange->in) - c->exchange->head_size, 5);
+    connection_close(g.other.loop, c);
+    rig_stop(&g);
+}
+
+/* Who gives takes it back, where nobody else is faster. */
+static void test_back(void)
+{
+    Connection *c;
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    saturate(&g.one);
+    saturate(&g.other);
+    say(&g, GET);
+    turn_until(g.one.loop, 0);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.other.loop, false);
+    is_int(g.other.loop->n_connections, 0);
+    release(&g.one);
+    is_int(turn_until_ready(g.one.loop), 1);
+    c = connection_queue_pop(&g.one.loop->ready);
+    connection_close(g.one.loop, c);
+    rig_stop(&g);
+}
+
+/* Those who have no siblings keep what they have; unless they hang. */
+static void test_alone(void)
+{
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    g.one.loop->has_siblings = false;
+    saturate(&g.one);
+    say(&g, GET);
+    is_int(turn_until_ready(g.one.loop), 1);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.one.loop, false);
+    is_int(g.one.loop->ready.n, 1);
+    g.one.loop->n_hung = 1;
+    turn_until(g.one.loop, 0);
+    is_int(turn_until_ready(g.other.loop), 1);
+    rig_stop(&g);
+}
+
+/* --- limits.queue_time --- */
+
+static void test_time_in_the_queue(void)
+{
+    Rig g;
+
+    rig_start(&g, "limits.queue_time=10ms");
+    saturate(&g.one);
+    saturate(&g.other);
+    say(&g, GET);
+    turn_until(g.one.loop, 0);
+    loop_turn(g.one.loop, true);
+    ok(gets(&g, g.one.loop, "503 Service Unavailable\r\n"));
+    is_int(g.one.total.expired, 1);
+    is_int(handover_due(g.one.loop) == UINT64_MAX, true);
+    rig_stop(&g);
+}
+
+static void test_time_at_home(void)
+{
+    Rig g;
+
+    rig_start(&g, "limits.queue_time=10ms");
+    g.one.loop->has_siblings = false;
+    saturate(&g.one);
+    say(&g, GET);
+    is_int(turn_until_ready(g.one.loop), 1);
+    loop_turn(g.one.loop, true);
+    ok(gets(&g, g.one.loop, "\r\nRetry-After: "));
+    is_int(g.one.total.expired, 1);
+    rig_stop(&g);
+}
+
+/* --- draining --- */
+
+static void test_heirs(const char *before, const char *after)
+{
+    usec_t deadline;
+    Connection *c;
+    Rig g;
+
+    rig_start(&g, "timeouts.keepalive=60s");
+    say(&g, OPTIONS);
+    ok(gets(&g, g.one.loop, "200 OK"));
+    say(&g, before);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.one.loop, false);
+    c = connection_of_timeout(
+        timeout_list_first(&g.one.loop->timeouts[*before ? TIMEOUT_HEAD : TIMEOUT_KEEPALIVE]));
+    deadline = c->timeout.deadline;
+    drain_begin(g.one.loop, true, true);
+    turn_until(g.one.loop, 0);
+    ok(drain_is_finished(g.one.loop));
+    turn_until(g.other.loop, 1);
+    c = connection_of_timeout(
+        timeout_list_first(&g.other.loop->timeouts[*before ? TIMEOUT_HEAD : TIMEOUT_KEEPALIVE]));
+    ok(c->timeout.deadline == deadline);
+    say(&g, after);
+    ok(gets(&g, g.other.loop, "200 OK"));
+    rig_stop(&g);
+}
+
+static void test_no_heirs(void)
+{
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    say(&g, OPTIONS);
+    ok(gets(&g, g.one.loop, "200 OK"));
+    drain_begin(g.one.loop, true, false);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.one.loop, false);
+    is_int(g.one.loop->n_connections, 1);
+    say(&g, OPTIONS);
+    ok(gets(&g, g.one.loop, "Connection: close\r\n"));
+    rig_stop(&g);
+}
+
+/* What others have left in the queue is the last one's to take. */
+static void test_last_to_go(void)
+{
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    saturate(&g.one);
+    saturate(&g.other);
+    say(&g, GET);
+    turn_until(g.one.loop, 0);
+    drain_begin(g.other.loop, true, false);
+    release(&g.other);
+    ok(!drain_is_finished(g.other.loop));
+    is_int(turn_until_ready(g.other.loop), 1);
+    rig_stop(&g);
+}
+
+/* The heirs are told to go as well, before they have taken it. */
+static void test_heirs_that_go(void)
+{
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    saturate(&g.one);
+    drain_begin(g.one.loop, true, true);
+    say(&g, GET);
+    turn_until(g.one.loop, 0);
+    drain_begin(g.one.loop, false, false);
+    release(&g.one);
+    ok(!drain_is_finished(g.one.loop));
+    is_int(turn_until_ready(g.one.loop), 1);
+    rig_stop(&g);
+}
+
+/* --- what is wrong --- */
+
+static void test_full(void)
+{
+    const Parcel filling = {
+        .fd = STDIN_FILENO, .flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    saturate(&g.one);
+    while (parcel_send(g.queue[0], &filling) == 0)
+        ;
+    say(&g, GET);
+    is_int(turn_until_ready(g.one.loop), 1);
+    loop_turn(g.one.loop, false);
+    ok(g.one.loop->handover.is_full);
+    for (int i = 0; i < TURNS_MAX && g.other.loop->ready.n == 0; i++) { /* drops what is no connection */
+        loop_turn(g.other.loop, false);
+        loop_turn(g.one.loop, false);
+    }
+    is_int(g.other.loop->ready.n, 1);
+    ok(!g.one.loop->handover.is_full);
+    rig_stop(&g);
+}
+
+static void test_shut(void)
+{
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    shutdown(g.queue[0], SHUT_RDWR);
+    saturate(&g.one);
+    say(&g, GET);
+    is_int(turn_until_ready(g.one.loop), 1);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.other.loop, false);
+    loop_turn(g.one.loop, false);
+    is_int(g.one.loop->ready.n, 1);
+    is_int(g.one.loop->handover.out, -EBADF);
+    is_int(g.other.loop->handover.in, -EBADF);
+    rig_stop(&g);
+}
+
+/* One that is none of the site's: its listener is unknown here, or its body is not the one that its head
+ * speaks of. */
+static void test_nonsense(void)
+{
+    int ends[2];
+    Parcel p = {.flags = PARCEL_READY | PARCEL_HAS_BODY, .ready_usec = 1, .body_fd = -EBADF};
+    char answer[512] = "";
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    p.fd = ends[1];
+    (void)buffer_append_string(&p.in, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    (void)buffer_append_string(&p.body, "hello");
+    is_int(parcel_send(g.queue[0], &p), 0);
+    p.listener = 1;
+    is_int(parcel_send(g.queue[0], &p), 0);
+    close(ends[1]);
+    for (int i = 0; i < TURNS_MAX && recv(ends[0], answer, sizeof answer - 1, MSG_DONTWAIT) < 0; i++)
+        loop_turn(g.other.loop, false);
+    ok(strstr(answer, "HTTP/1.1 400 Bad Request\r\n"));
+    is_int(g.other.loop->ready.n, 0);
+    buffer_deinit(&p.in);
+    buffer_deinit(&p.body);
+    close(ends[0]);
+    rig_stop(&g);
+}
+
+int main(void)
+{
+    test_request();
+    test_bodies("limits.body_memory=1M");
+    test_bodies("limits.body_memory=4");
+    test_live_body();
+    test_back();
+    test_alone();
+    test_time_in_the_queue();
+    test_time_at_home();
+    test_heirs("", OPTIONS);
+    test_heirs("OPTIONS * HT", "TP/1.1\r\nHost: a\r\n\r\n");
+    test_no_heirs();
+    test_last_to_go();
+    test_heirs_that_go();
+    test_full();
+    test_shut();
+    test_nonsense();
+    return tap_done();
+}
