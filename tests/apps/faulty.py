@@ -4,6 +4,7 @@ process began which request stands in files of $STATE_DIRECTORY that are shared 
 nor a lack of descriptors makes it forget any."""
 import array
 import atexit
+import contextlib
 import ctypes
 import itertools
 import mmap
@@ -71,12 +72,20 @@ def payload(number):
 # --- what goes wrong: each may return the body of an answer, or an iterable ---
 
 
-def hold(directory=DIRECTORY):
-    """Until the test removes the file."""
+def make_gate(directory=DIRECTORY):
     gate = directory / f"gate.{os.getpid()}"
     gate.touch()
+    return gate
+
+
+def wait_for_gate(gate):
     while gate.exists():
         time.sleep(0.005)
+
+
+def hold():
+    """Until the test removes the file."""
+    wait_for_gate(make_gate())
 
 
 def hold_in_response():
@@ -152,15 +161,16 @@ taken = []
 
 
 def exhaust_descriptors():
-    spare = os.open("/dev/null", os.O_RDONLY)
-    try:
+    """Until the test removes the file."""
+    gate = make_gate()
+    with contextlib.suppress(OSError):
         while True:
             taken.append(os.open("/dev/null", os.O_RDONLY))
-    except OSError:
-        os.close(spare)  # for what this server writes of the next request
+    threading.Thread(target=release_descriptors, args=(gate,), daemon=True).start()
 
 
-def release_descriptors():
+def release_descriptors(gate):
+    wait_for_gate(gate)
     while taken:
         os.close(taken.pop())
 
@@ -199,7 +209,6 @@ FAULTS = {
     "close-channel": lambda: close_sockets(is_channel),
     "close-clients": lambda: close_sockets(lambda fd: not is_listening(fd) and not is_channel(fd)),
     "exhaust": exhaust_descriptors,
-    "release": release_descriptors,
     "close()": RaisesInClose,
     "atexit": raise_at_exit,
 }
