@@ -98,7 +98,8 @@ int output_queue(Output *o, const struct iovec *iov, int n)
         to = spool_reserve(&o->spool, size);
     if (to) { /* by far the most: without a look at each piece */
         for (int i = 0; i < n; i++)
-            to = mempcpy(to, iov[i].iov_base, iov[i].iov_len);
+            if (iov[i].iov_len > 0) /* a pointer to nothing may be NULL */
+                to = mempcpy(to, iov[i].iov_base, iov[i].iov_len);
         spool_commit(&o->spool, size);
         return 0;
     }
