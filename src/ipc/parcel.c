@@ -297,7 +297,7 @@ int parcel_receive(int queue, Parcel *ret)
         .msg_iov = iov,
         .msg_iovlen = ELEMENTSOF(iov),
         .msg_control = control.data,
-        .msg_controllen = sizeof control.data,
+        .msg_controllen = CMSG_LEN(FDS_MAX * sizeof(int)), /* and no padding, where one more would fit */
     };
     int fds[FDS_MAX] = {-EBADF, -EBADF, -EBADF}, r = -EPROTO;
     size_t n_fds;

@@ -213,6 +213,33 @@ static void test_octets_of_others(void)
     is_int(parcel_receive(queue[1], &got), -EAGAIN);
 }
 
+/* More descriptors than any connection has. */
+static void test_descriptors_of_others(void)
+{
+    union {
+        struct cmsghdr header;
+        char data[CMSG_SPACE(16 * sizeof(int))];
+    } control = {0};
+    char octets[512] = "";
+    struct iovec iov = {octets, sizeof octets};
+    int lowest = lowest_free_fd(), *fds = (int *)CMSG_DATA(&control.header);
+    Parcel got;
+
+    for (size_t n = 1; n <= 16; n++) {
+        struct msghdr mh = {.msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = control.data,
+                            .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+
+        control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(n * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        fds[n - 1] = STDERR_FILENO;
+        is_int(sendmsg(queue[0], &mh, 0), sizeof octets);
+        is_int(parcel_receive(queue[1], &got), -EPROTO);
+        is_int(lowest_free_fd(), lowest);
+    }
+}
+
 /* All that is not taken is where it was. */
 static void test_no_descriptors(void)
 {
@@ -270,6 +297,7 @@ int main(void)
     test_contradictions();
     test_wrong_descriptors();
     test_octets_of_others();
+    test_descriptors_of_others();
     test_no_descriptors();
     test_full();
     test_shut();
