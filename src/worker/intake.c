@@ -110,11 +110,13 @@ static void intake_begin_body(Loop *l, Connection *c)
 }
 
 /* A body that another worker has received. 0, or the status to refuse with. */
-static int intake_judge_received(const Loop *l, const Exchange *x)
+static int intake_judge_received(const Loop *l, Exchange *x)
 {
-    if (x->body_received > l->limits.body)
-        return 413;
-    return request_has_body(&x->request) && (x->request.chunked || body_missing(x) == 0) ? 0 : 400;
+    bool is_its = request_has_body(&x->request) && (x->request.chunked || body_missing(x) == 0);
+    bool is_over = x->body_received > l->limits.body;
+
+    x->request.reason = is_over ? "body over limits.body" : is_its ? NULL : "the body of another request";
+    return is_over ? 413 : is_its ? 0 : 400;
 }
 
 static void intake_on_head(Loop *l, Connection *c, size_t head_size)
