@@ -183,6 +183,7 @@ Loop *loop_free(Loop *l)
 static void loop_on_channel(Loop *l)
 {
     _cleanup_free_ Message *m = malloc(sizeof *m);
+    bool has_said_so = l->is_draining;
     int r;
 
     if (!m)
@@ -201,8 +202,8 @@ static void loop_on_channel(Loop *l)
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->channel.fd, NULL);
         return;
     }
-    (void)channel_end_say(&l->channel, MESSAGE_DRAIN,
-                          ""); /* from here on no connection comes to this worker */
+    if (!has_said_so) /* from here on no connection comes to this worker */
+        (void)channel_end_say(&l->channel, MESSAGE_DRAIN, "");
 }
 
 static void loop_on_wake_up(Loop *l)

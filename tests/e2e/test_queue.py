@@ -10,7 +10,7 @@ import pytest
 
 from client import chunked, request
 from harness import poll
-from supervision import ignore_faults, release, reload, wait_for_file, workers, write_app
+from supervision import exit_status, ignore_faults, release, reload, wait_for_file, workers, write_app
 
 APP = """
 import hashlib, json, os, socket, time
@@ -243,6 +243,22 @@ def test_stop(start_server):
         let_all_go(server, held)
         assert client.read_response().status == 200
         client.assert_closed()
+
+
+def test_stop_after_reload(start_server):
+    """A worker that drains while others serve hears that there are none any more, and goes on as the last one."""
+    server = start_server(APP, {"workers_preload": "yes", "reload_watch": "0"})
+    with server.connect() as old, server.connect() as new:
+        hold(server, old, "old")
+        reload(server)
+        hold(server, new, "new")
+        server.signal(signal.SIGTERM)
+        server.wait_for_log("SIGTERM: stopping")
+        for connection, name in ((new, "new"), (old, "old")):
+            release(server, name)
+            assert connection.read_response().status == 200
+        exit_status(server)
+    assert "as no code of ours does" not in server.log()
 
 
 def test_garbage(start_server):
