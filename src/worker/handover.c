@@ -197,7 +197,7 @@ static void take_exchange(Loop *l, Connection *c, Parcel *p)
     }
     c->state = c->awaits_proxy_header ? CONNECTION_IDLE : CONNECTION_HEAD;
     intake_advance(l, c);
-    if (c->state == CONNECTION_READY)
+    if (c->state == CONNECTION_READY && p->flags & PARCEL_READY)
         x->ready_usec = MIN(p->ready_usec, l->now);
 }
 
@@ -239,6 +239,8 @@ static int take_connection(Loop *l, Parcel *p)
         }
         take_exchange(l, c, p);
     }
+    if (c->state <= CONNECTION_HEAD && c->timeout.deadline <= l->now)
+        intake_on_readable(l, c); /* the rest may have come in time, while nobody read it */
     return connection_begin_watch(l, c);
 }
 

@@ -337,6 +337,30 @@ static void test_heirs(const char *before, const char *after)
     rig_stop(&g);
 }
 
+/* The next request is whole already, and was not looked at, when its worker has answered the one before: it is
+ * ready where it comes to, and goes on from there. */
+static void test_pipelined(void)
+{
+    usec_t before;
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    before = g.one.loop->now;
+    drain_begin(g.one.loop, true, true);
+    g.one.loop->handover.is_full = true;
+    say(&g, OPTIONS GET);
+    ok(gets(&g, g.one.loop, "200 OK"));
+    g.one.loop->handover.is_full = false;
+    turn_until(g.one.loop, 0);
+    is_int(turn_until_ready(g.other.loop), 1);
+    ok(g.other.loop->ready.first->exchange->ready_usec >= before);
+    saturate(&g.other);
+    turn_until(g.other.loop, 0);
+    release(&g.other);
+    is_int(turn_until_ready(g.other.loop), 1);
+    rig_stop(&g);
+}
+
 static void test_no_heirs(void)
 {
     Rig g;
@@ -384,6 +408,24 @@ static void test_heirs_that_go(void)
     release(&g.one);
     ok(!drain_is_finished(g.one.loop));
     is_int(turn_until_ready(g.one.loop), 1);
+    rig_stop(&g);
+}
+
+/* It was idle for its time while it was in the queue; its next request had come before. */
+static void test_idle_in_the_queue(void)
+{
+    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
+    int ends[2];
+    Rig g;
+
+    rig_start(&g, "workers.threads=1");
+    is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    p.fd = ends[1];
+    is_int(parcel_send(g.queue[0], &p), 0);
+    close(ends[1]);
+    is_int(send(ends[0], GET, strlen(GET), 0), (long)strlen(GET));
+    is_int(turn_until_ready(g.other.loop), 1);
+    close(ends[0]);
     rig_stop(&g);
 }
 
@@ -470,9 +512,11 @@ int main(void)
     test_time_at_home();
     test_heirs("", OPTIONS);
     test_heirs("OPTIONS * HT", "TP/1.1\r\nHost: a\r\n\r\n");
+    test_pipelined();
     test_no_heirs();
     test_last_to_go();
     test_heirs_that_go();
+    test_idle_in_the_queue();
     test_full();
     test_shut();
     test_nonsense();
