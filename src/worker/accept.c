@@ -264,7 +264,6 @@ static void accept_from_queue(Loop *l)
 {
     int r;
 
-    l->handover.is_ready = false;
     if (!l->is_accepting) {
         accept_leave(l);
         return;
@@ -272,6 +271,8 @@ static void accept_from_queue(Loop *l)
     r = handover_take(l);
     if (r < 0)
         (void)on_accept_error(l, -r);
+    while (l->n_connections > l->config->limits_connections && accept_make_room(l))
+        ;
 }
 
 /* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and
@@ -283,6 +284,7 @@ void accept_connections(Loop *l)
 
     if (l->handover.is_ready)
         accept_from_queue(l);
+    l->handover.is_ready = false;
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
 

@@ -74,13 +74,28 @@ static void drain_bequeath(Loop *l, TimeoutKind kind)
     }
 }
 
+/* All of it, up to a request: nothing else wakes this worker for the rest. Where memory or descriptors are short, what is left
+ * waits for the next turn. */
+static void drain_take(Loop *l)
+{
+    size_t n = l->n_connections;
+
+    do
+        (void)handover_take(l);
+    while (l->handover.is_ready && l->ready.n == 0);
+    if (l->n_connections == n)
+        return;
+    drain_bid_farewell(l, TIMEOUT_HEAD);
+    drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
+}
+
 void drain_advance(Loop *l)
 {
     if (l->has_heirs) {
         drain_bequeath(l, TIMEOUT_KEEPALIVE);
         drain_bequeath(l, TIMEOUT_HEAD);
     } else if (loop_has_slot(l) || loop_is_stuck(l)) {
-        (void)handover_take(l); /* where memory or descriptors are short: at the next turn */
+        drain_take(l);
     }
 }
 

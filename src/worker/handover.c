@@ -270,13 +270,16 @@ static int take_one(Loop *l)
 
 int handover_take(Loop *l)
 {
-    size_t n_ready = l->ready.n;
+    size_t n_ready = l->ready.n, n_max = l->config->limits_connections;
     int r = 0;
 
+    l->handover.is_ready = false;
     if (l->handover.in < 0)
         return 0;
-    for (int n = 0; r == 0 && n < TAKEN_MAX && l->ready.n == n_ready; n++)
+    for (int n = 0; r == 0 && n < TAKEN_MAX && l->ready.n == n_ready && (n == 0 || l->n_connections < n_max);
+         n++)
         r = take_one(l);
+    l->handover.is_ready = r == 0;
     return r == -EAGAIN ? 0 : r;
 }
 

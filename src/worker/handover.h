@@ -36,8 +36,8 @@ void handover_offer(Loop *l);
  * SOURCE_QUEUE_ROOM will say when it no longer is; or another negative errno: it can't be given. */
 int handover_give(Loop *l, struct Connection *c);
 
-/* Takes what waits in the queue, up to a request that is ready; 0, or negative errno where descriptors or
- * memory are short. */
+/* Takes what waits in the queue, up to a request that is ready, and says in l->handover.is_ready whether more
+ * may wait there; 0, or negative errno where descriptors or memory are short. */
 int handover_take(Loop *l);
 
 /* Answers those that have waited for limits.queue_time, here or in the queue, where no thread is free. */

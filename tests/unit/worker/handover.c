@@ -3,6 +3,7 @@
  * the other takes, whole, and answers. The server answers OPTIONS * itself. */
 #include "worker/handover.h"
 
+#include "base/cleanup.h"
 #include "ipc/channel.h"
 #include "ipc/parcel.h"
 #include "tap.h"
@@ -394,6 +395,31 @@ static void test_last_to_go(void)
     rig_stop(&g);
 }
 
+/* Who is idle there gets no more time than who was idle here. */
+static void test_last_farewells(void)
+{
+    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .body_fd = -EBADF};
+    int ends[40][2];
+    Rig g;
+
+    rig_start(&g, "timeouts.keepalive=60s");
+    p.deadline_usec = g.other.loop->now + 50 * USEC_PER_SEC;
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
+        is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends[i]), 0);
+        p.fd = ends[i][1];
+        is_int(parcel_send(g.queue[0], &p), 0);
+        close(ends[i][1]);
+    }
+    drain_begin(g.other.loop, true, false);
+    loop_turn(g.other.loop, false);
+    is_int(g.other.loop->n_connections, ELEMENTSOF(ends));
+    ok(!timeout_list_first(&g.other.loop->timeouts[TIMEOUT_KEEPALIVE]));
+    ok(timeout_list_first(&g.other.loop->timeouts[TIMEOUT_LAST_CALL]));
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+        close(ends[i][0]);
+    rig_stop(&g);
+}
+
 /* The heirs are told to go as well, before they have taken it. */
 static void test_heirs_that_go(void)
 {
@@ -426,6 +452,33 @@ static void test_idle_in_the_queue(void)
     is_int(send(ends[0], GET, strlen(GET), 0), (long)strlen(GET));
     is_int(turn_until_ready(g.other.loop), 1);
     close(ends[0]);
+    rig_stop(&g);
+}
+
+/* --- limits.connections --- */
+
+/* Who comes from another worker is one more of them, and may displace another like who is accepted. */
+static void test_connections(void)
+{
+    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .body_fd = -EBADF};
+    int ends[6][2];
+    Rig g;
+
+    rig_start(&g, "limits.connections=2");
+    p.deadline_usec = g.other.loop->now + 1 * USEC_PER_SEC;
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
+        is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends[i]), 0);
+        p.fd = ends[i][1];
+        is_int(parcel_send(g.queue[0], &p), 0);
+        close(ends[i][1]);
+    }
+    for (int i = 0; i < 10; i++) {
+        loop_turn(g.other.loop, false);
+        ok(g.other.loop->n_connections <= 2, "%zu", g.other.loop->n_connections);
+    }
+    is_int(g.other.loop->n_displaced, ELEMENTSOF(ends) - 2);
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+        close(ends[i][0]);
     rig_stop(&g);
 }
 
@@ -515,8 +568,10 @@ int main(void)
     test_pipelined();
     test_no_heirs();
     test_last_to_go();
+    test_last_farewells();
     test_heirs_that_go();
     test_idle_in_the_queue();
+    test_connections();
     test_full();
     test_shut();
     test_nonsense();
