@@ -256,34 +256,38 @@ void accept_on_doorbell(Loop *l)
     (void)!read(l->doorbell, &n, sizeof n);
     for (size_t i = 0; i < l->n_listeners; i++)
         l->listeners[i].is_ready = true;
-    l->handover.is_ready = true;
+    l->handover.is_ready = l->is_rung = true;
 }
 
-/* Who waits in the queue has waited for longer than who is not yet accepted. */
-static void accept_from_queue(Loop *l)
+/* Who waits in the queue has waited for longer than who is not yet accepted. True: more may wait there. */
+static bool accept_from_queue(Loop *l)
 {
     int r;
 
     if (!l->is_accepting) {
         accept_leave(l);
-        return;
+        return false;
     }
     r = handover_take(l);
     if (r < 0)
         (void)on_accept_error(l, -r);
     while (l->n_connections > l->config->limits_connections && accept_make_room(l))
         ;
+    return r < 0 || l->handover.is_ready;
 }
 
 /* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and
- * others behind them. */
+ * others behind them. Several siblings may have rung for one each, and only this worker has heard of it: it rings on until
+ * nothing is left. */
 void accept_connections(Loop *l)
 {
     int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;
     size_t n_ready = l->ready.n;
+    bool is_rung = l->is_rung, leaves = false;
 
+    l->is_rung = false;
     if (l->handover.is_ready)
-        accept_from_queue(l);
+        leaves = accept_from_queue(l);
     l->handover.is_ready = false;
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
@@ -296,8 +300,11 @@ void accept_connections(Loop *l)
 
         for (int n = 0; listener->is_ready && l->is_accepting && n < n_max && l->ready.n == n_ready; n++)
             listener->is_ready = accept_one(l, listener);
+        leaves |= listener->is_ready && l->is_accepting;
         listener->is_ready = false;
     }
+    if (is_rung && leaves)
+        accept_leave(l);
 }
 
 /* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings and its successor. */

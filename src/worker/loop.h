@@ -114,6 +114,7 @@ typedef struct Loop {
     size_t n_listeners;
     Source doorbell_source;
     int doorbell;             /* rung for the siblings when a connection is left to them */
+    bool is_rung;             /* one of them has done so */
     bool is_accepting;        /* the listeners, the doorbell and the queue are in the epoll set */
     bool is_held;             /* … and may not be, until the check is passed */
     Check *check;             /* NULL: there is none */

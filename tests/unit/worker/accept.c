@@ -168,6 +168,29 @@ static void test_leave(void)
     stop(&g, clients, 2);
 }
 
+/* Siblings have rung twice, for a connection each, and one worker has heard both at once. */
+static void test_ring_on(void)
+{
+    int clients[2];
+    uint64_t n;
+    Rig g;
+
+    rig_start(&g, "workers.count=2", NULL);
+    connect_all(&g, clients, 2);
+    accept_on_doorbell(g.loop);
+    accept_connections(g.loop);
+    is_int(g.loop->n_connections, 1);
+    is_int(read(g.doorbell, &n, sizeof n), sizeof n);
+    accept_on_doorbell(g.loop);
+    accept_connections(g.loop);
+    is_int(g.loop->n_connections, 2);
+    is_int(read(g.doorbell, &n, sizeof n), sizeof n);
+    accept_on_doorbell(g.loop);
+    accept_connections(g.loop);
+    is_int(read(g.doorbell, &n, sizeof n), -1);
+    stop(&g, clients, 2);
+}
+
 static void test_full(void)
 {
     int clients[3];
@@ -194,6 +217,7 @@ int main(void)
                                    test_pause,
                                    test_exhaustion,
                                    test_leave,
+                                   test_ring_on,
                                    test_full};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++)
