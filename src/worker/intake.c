@@ -17,6 +17,7 @@
 #define INPUT_SIZE (16 * 1024)
 #define INPUT_ROOM_MIN (2 * 1024)
 #define BODY_PIECE_BYTES (256 * 1024)
+#define BODY_PROOF_BYTES (64 * 1024)
 
 /* --- the body --- */
 
@@ -242,13 +243,29 @@ static void intake_receive(Loop *l, Connection *c)
     intake_on_received(l, c, n);
 }
 
+/* Room for the next piece of a sized body, *ret_size octets, or NULL: not in memory. A body that has begun to come gets room
+ * for all of it, so that its memory grows once; what is only announced costs no more than what would prove it. */
+static char *intake_body_room(Exchange *x, size_t *ret_size)
+{
+    uint64_t missing = body_missing(x);
+    char *room;
+
+    if (x->body_received < BODY_PROOF_BYTES) {
+        *ret_size = (size_t)MIN(missing, BODY_PROOF_BYTES - x->body_received);
+        return spool_reserve(&x->body, *ret_size);
+    }
+    *ret_size = (size_t)MIN(missing, (uint64_t)BODY_PIECE_BYTES);
+    room = spool_reserve(&x->body, (size_t)MIN(missing, (uint64_t)SIZE_MAX));
+    return room ? room : spool_reserve(&x->body, *ret_size);
+}
+
 /* A body of known length goes straight into the spool's memory, and no octet of the next request comes with
  * it. */
 static void intake_receive_sized_body(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    size_t n_wanted = (size_t)MIN(body_missing(x), (uint64_t)BODY_PIECE_BYTES);
-    char *to = spool_reserve(&x->body, n_wanted);
+    size_t n_wanted;
+    char *to = intake_body_room(x, &n_wanted);
     ssize_t n;
     int r = 0;
 

@@ -91,11 +91,12 @@ static char *worker_temporary_directory(void)
 }
 
 /* Bodies of a megabyte come and go with each upload. By default glibc maps such blocks one by one, and gives the heap's top
- * back when they are freed: 256 page faults each time, more than half of the cost of an upload (mallopt(3)). */
+ * back when they are freed: 256 page faults each time, more than half of the cost of an upload (mallopt(3)). A score of
+ * uploads that end together is no reason to give it back either; the supervisor asks for it when memory is short. */
 static void worker_tune_malloc(void)
 {
     mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
-    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 32 * 1024 * 1024);
 }
 
 /* The soft limit is for programs that use select(2); a connection needs a descriptor, and more while it spools. */

@@ -98,6 +98,46 @@ static void test_body_behind_answers(void)
     pair_stop(&p);
 }
 
+/* Until the body has so many octets; *sent: those that are on their way, or were. */
+static void pair_send_body(Pair *p, uint64_t *sent, uint64_t until)
+{
+    static const char octets[4096];
+
+    for (int i = 0; i < TURNS_MAX && p->connection->exchange->body_received < until; i++) {
+        ssize_t n = send(p->client, octets, (size_t)MIN(until - *sent, sizeof octets), MSG_DONTWAIT);
+
+        *sent += n > 0 ? (uint64_t)n : 0;
+        loop_turn(p->loop, false);
+    }
+}
+
+/* Memory for all of a body is taken at once, and not before some of it is here. */
+static void test_memory_of_a_body(void)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    const Buffer *memory;
+    const char *data;
+    uint64_t sent = 0;
+    Pair p;
+
+    pair_start(&p);
+    is_int(send(p.client, head, sizeof head - 1, 0), (long)sizeof head - 1);
+    for (int i = 0; i < TURNS_MAX && p.connection->state != CONNECTION_BODY; i++)
+        loop_turn(p.loop, false);
+    memory = &p.connection->exchange->body.memory;
+    pair_send_body(&p, &sent, 60000);
+    ok(memory->capacity <= 64 * 1024, "%zu octets for 60000", memory->capacity);
+    pair_send_body(&p, &sent, 70000);
+    ok(memory->capacity >= 1000000, "%zu octets for 70000", memory->capacity);
+    is_int(p.connection->exchange->body.n_charged, (long)memory->capacity);
+    data = memory->data;
+    pair_send_body(&p, &sent, 1000000);
+    is_int(p.loop->ready.n, 1);
+    is_int(buffer_size(memory), 1000000);
+    ok(memory->data == data, "it does not move");
+    pair_stop(&p);
+}
+
 /* A request that waits for the application does not keep back the answers before it. */
 static void test_ready_behind_answers(void)
 {
@@ -210,6 +250,7 @@ int main(void)
 {
     test_clock_of_a_live_body();
     test_body_behind_answers();
+    test_memory_of_a_body();
     test_ready_behind_answers();
     test_answer_while_flushing();
     test_replacement_is_asked_again();
