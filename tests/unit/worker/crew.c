@@ -8,12 +8,16 @@
 #include "wsgi/call.h"
 #include "wsgi/interpreter.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define FLOOD_BLOCK (64 * 1024)
+#define FLOOD_BLOCKS 128
 
 /* --- in the place of wsgi/ --- */
 
@@ -75,19 +79,65 @@ static void block(void)
     n_inside--;
 }
 
-/* /block waits for the test, /hold too, but with the GIL; /stream sends two pieces and waits between them; /late waits when its response is complete; all
- * else says "ok". */
+/* Without the GIL, as wsgi/ does it. */
+static int wait_for_client(ResponseSink *sink)
+{
+    InterpreterThread *t = own_thread;
+    int r;
+
+    interpreter_release(t);
+    r = sink->wait(sink);
+    interpreter_acquire(t);
+    return r;
+}
+
+static int flood(ResponseSink *sink)
+{
+    static const char block[FLOOD_BLOCK];
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < FLOOD_BLOCKS; i++) {
+        r = sink->write(sink, block, sizeof block, false);
+        if (r == SINK_E_WAIT)
+            r = wait_for_client(sink);
+    }
+    return r;
+}
+
+static void receive(BodySource *source)
+{
+    InterpreterThread *t = own_thread;
+    BodyWait wait = {0};
+    char piece[100];
+    ssize_t n;
+
+    while ((n = source->receive(source, piece, sizeof piece, &wait)) > 0 || n == -EAGAIN)
+        if (n < 0) {
+            interpreter_release(t);
+            sem_post(&entered);
+            source->wait(&wait);
+            interpreter_acquire(t);
+            source->end_wait(source, &wait);
+        }
+}
+
+/* /block waits for the test, /hold too, but with the GIL; /stream sends two pieces and waits between them,
+ * /dawdle three, and waits before the last; /flood sends more than a socket takes; /late waits when its
+ * response is complete; all else says "ok", when a body that it has to receive has come. */
 int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *source, const WsgiPeer *peer,
               ResponseSink *sink, char **ret_error)
 {
-    bool streams = span_equal(q->path, SPAN_LITERAL("/stream"));
+    bool dawdles = span_equal(q->path, SPAN_LITERAL("/dawdle"));
+    bool floods = span_equal(q->path, SPAN_LITERAL("/flood"));
+    bool streams = dawdles || span_equal(q->path, SPAN_LITERAL("/stream"));
     int r;
 
     (void)app;
     (void)body;
-    (void)source;
     (void)peer;
     *ret_error = NULL;
+    if (source)
+        receive(source);
     if (span_equal(q->path, SPAN_LITERAL("/block")))
         block();
     if (span_equal(q->path, SPAN_LITERAL("/hold"))) {
@@ -95,9 +145,13 @@ int wsgi_call(WsgiApp *app, const Request *q, const Spool *body, BodySource *sou
         sem_wait(&released);
     }
     response_set_status(sink->response, "200 OK", 6);
-    r = sink->begin(sink, streams ? -1 : 2);
+    r = sink->begin(sink, streams || floods ? -1 : 2);
+    if (r == 0 && floods)
+        r = flood(sink);
     if (r == 0 && streams) {
         r = sink->write(sink, "first", 5, false);
+        if (r == 0 && dawdles)
+            r = sink->write(sink, "second", 6, false);
         block();
     }
     if (r == 0)
@@ -129,27 +183,59 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void worker_start(Worker *w, unsigned n_threads)
+static void worker_begin(Worker *w)
+{
+    w->result = -1;
+    pthread_create(&w->thread, NULL, worker_main, w);
+}
+
+static void application_reset(void)
+{
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    most_inside = 0;
+}
+
+/* setting: may be NULL. */
+static void worker_start_with(Worker *w, unsigned n_threads, const char *setting)
 {
     char threads[32];
 
     snprintf(threads, sizeof threads, "workers.threads=%u", n_threads);
-    rig_start(&w->rig, "workers.count=1", threads, NULL);
-    w->result = -1;
-    sem_init(&entered, 0, 0);
-    sem_init(&released, 0, 0);
-    most_inside = 0;
-    pthread_create(&w->thread, NULL, worker_main, w);
+    rig_start(&w->rig, "workers.count=1", threads, setting, NULL);
+    application_reset();
+    worker_begin(w);
 }
 
-static void worker_stop(Worker *w)
+static void worker_start(Worker *w, unsigned n_threads)
 {
-    static const Message drain = {.type = MESSAGE_DRAIN};
+    worker_start_with(w, n_threads, NULL);
+}
 
+/* of: NULL, it is the first. */
+static void worker_start_sibling(Worker *w, const Worker *of)
+{
+    rig_start_sibling(&w->rig, of ? &of->rig : NULL, "workers.count=2", NULL);
+    if (!of)
+        application_reset();
+    worker_begin(w);
+}
+
+/* How: "" or CHANNEL_DRAIN_LAST. */
+static void worker_retire(Worker *w, const char *how)
+{
+    Message drain = {.type = MESSAGE_DRAIN};
+
+    snprintf(drain.text, sizeof drain.text, "%s", how);
     is_int(channel_send(w->rig.channel[0], &drain), 0);
     pthread_join(w->thread, NULL);
     is_int(w->result, 0);
     rig_stop(&w->rig);
+}
+
+static void worker_stop(Worker *w)
+{
+    worker_retire(w, CHANNEL_DRAIN_LAST);
 }
 
 static int ask(const Worker *w, const char *request)
@@ -313,6 +399,87 @@ static void test_trim_beside_a_request(void)
     worker_stop(&w);
 }
 
+/* By the flusher: no other thread is there to send it. */
+static void test_dawdling(void)
+{
+    Worker w;
+    int a;
+
+    worker_start(&w, 1);
+    a = ask(&w, GET("/dawdle"));
+    ok(hears(a, "second"), "a block that was to be sent with others goes out while the application dawdles");
+    sem_wait(&entered);
+    sem_post(&released);
+    ok(hears(a, "0\r\n\r\n"));
+    close(a);
+    worker_stop(&w);
+}
+
+/* The application's thread and the loop's send in turns. */
+static void test_slow_reader(void)
+{
+    size_t n = 0, n_max = (size_t)FLOOD_BLOCK * FLOOD_BLOCKS;
+    char piece[FLOOD_BLOCK];
+    int a, other;
+    ssize_t k;
+    Worker w;
+
+    worker_start(&w, 1);
+    a = ask(&w, GET("/flood"));
+    other = ask(&w, OPTIONS);
+    while (n < n_max && (k = read(a, piece, sizeof piece)) > 0) {
+        n += (size_t)k;
+        if (write(other, OPTIONS, strlen(OPTIONS)) < 0 || !hears(other, "200 OK"))
+            break;
+    }
+    ok(n >= n_max, "a client gets all of what its socket does not take at once, others go on");
+    close(a);
+    close(other);
+    worker_stop(&w);
+}
+
+#define POST "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+
+static void test_live_body(void)
+{
+    Worker w;
+    int a, b;
+
+    worker_start_with(&w, 1, "request.buffering=no");
+    a = ask(&w, POST);
+    ok(hears(a, "100 Continue"), "the application's thread asks for the body");
+    for (int i = 0; i < 4; i++) {
+        sem_wait(&entered);
+        b = ask(&w, OPTIONS);
+        ok(hears(b, "200 OK"), "the loop goes on while it is received");
+        close(b);
+        write(a, "x", 1);
+    }
+    ok(hears(a, "\r\n\r\nok"));
+    close(a);
+    worker_stop(&w);
+}
+
+/* No descriptor, connection or response is one that the loop and the stuck thread both use. */
+static void test_hang(void)
+{
+    Worker w;
+    int a, b;
+
+    worker_start_with(&w, 2, "timeouts.request=50ms");
+    a = ask(&w, GET("/block"));
+    ok(hears(a, "504 Gateway Timeout"), "a request is given up while its thread is in the application");
+    b = ask(&w, GET("/"));
+    ok(hears(b, "\r\n\r\nok"), "another thread serves on");
+    sem_wait(&entered);
+    sem_post(&released);
+    close(a);
+    close(b);
+    while (atomic_load(&w.rig.scoreboard->seats[0].connections) > 0)
+        sched_yield(); /* a worker that stops does not wait for a thread that hangs: its process ends */
+    worker_stop(&w);
+}
+
 /* Many clients at once, slow and fast ones mixed: each answer arrives. */
 static void *client_main(void *arg)
 {
@@ -349,6 +516,81 @@ static void test_crowd(void)
     worker_stop(&w);
 }
 
+/* --- two of them --- */
+
+static void test_siblings(void)
+{
+    Worker w, sibling;
+    int busy, other;
+
+    worker_start_sibling(&w, NULL);
+    busy = ask(&w, OPTIONS);
+    other = ask(&w, OPTIONS);
+    ok(hears(busy, "200 OK") && hears(other, "200 OK"));
+    worker_start_sibling(&sibling, &w);
+    write(busy, GET("/block"), strlen(GET("/block")));
+    sem_wait(&entered);
+    write(other, GET("/"), strlen(GET("/")));
+    ok(hears(other, "\r\n\r\nok"), "a request does not wait for another's, where a sibling is idle");
+    is_int(w.rig.total.given, 1);
+    is_int(sibling.rig.total.taken, 1);
+    sem_post(&released);
+    ok(hears(busy, "\r\n\r\nok"));
+    worker_retire(&w, "");
+    write(busy, GET("/"), strlen(GET("/")));
+    ok(hears(busy, "\r\n\r\nok"), "a worker that goes leaves its connections to those who stay");
+    close(busy);
+    close(other);
+    worker_stop(&sibling);
+}
+
+static _Atomic bool is_over;
+
+static void *loyal_client_main(void *arg)
+{
+    int fd = ask(arg, OPTIONS);
+    bool good = hears(fd, "200 OK");
+
+    while (good && !is_over) {
+        write(fd, GET("/"), strlen(GET("/")));
+        good = hears(fd, "\r\n\r\nok");
+        write(fd, GET("/stream"), strlen(GET("/stream")));
+        good = good && hears(fd, "0\r\n\r\n");
+    }
+    close(fd);
+    return good ? NULL : (void *)1;
+}
+
+/* As at a reload: the threads of both give and take while clients come and go on. */
+static void test_succession(void)
+{
+    enum { N = 6, RELOADS = 10 };
+    Worker w[1 + RELOADS];
+    pthread_t client[N];
+    void *bad = NULL;
+
+    worker_start_sibling(&w[0], NULL);
+    for (int i = 0; i < 1000000; i++)
+        sem_post(&released);
+    is_over = false;
+    for (int i = 0; i < N; i++)
+        pthread_create(&client[i], NULL, loyal_client_main, &w[0].rig);
+    for (int i = 0; i < RELOADS; i++) {
+        worker_start_sibling(&w[i + 1], &w[i]);
+        for (int n = 0; n < 50; n++)
+            sem_wait(&entered);
+        worker_retire(&w[i], "");
+    }
+    is_over = true;
+    for (int i = 0; i < N; i++) {
+        void *result;
+        pthread_join(client[i], &result);
+        bad = result ? result : bad;
+    }
+    ok(!bad, "every client got every answer, on one connection");
+    worker_stop(&w[RELOADS]);
+}
+
 int main(void)
 {
     test_one_thread();
@@ -358,6 +600,12 @@ int main(void)
     test_drain_finishes_requests();
     test_trim();
     test_trim_beside_a_request();
+    test_dawdling();
+    test_slow_reader();
+    test_live_body();
+    test_hang();
     test_crowd();
+    test_siblings();
+    test_succession();
     return tap_done();
 }

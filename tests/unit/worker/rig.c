@@ -5,6 +5,7 @@
 #include "ipc/channel.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -32,32 +33,68 @@ static void listen_somewhere(Rig *g)
     must(getsockname(g->listener, (struct sockaddr *)&g->address, &size) == 0, "getsockname()");
 }
 
-void rig_start(Rig *g, ...)
+static void rig_open(Rig *g, va_list ap)
 {
     char *settings[1 + SETTINGS_MAX + 1] = {(char *)"app.module=x"}, *error;
-    va_list ap;
 
-    *g = (Rig){0};
-    va_start(ap, g);
     for (size_t i = 1; i <= SETTINGS_MAX && (settings[i] = va_arg(ap, char *)); i++)
         ;
-    va_end(ap);
     must(config_parse(NULL, 0, "test", settings, &g->config, &error) == 0, "config_parse()");
     must(scoreboard_new(1, g->config->workers_threads, &g->scoreboard) == 0, "scoreboard_new()");
     must(channel_new_pair(g->channel) == 0, "channel_new_pair()");
-    g->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    must(g->doorbell >= 0, "eventfd()");
-    listen_somewhere(g);
     must(loop_new(&(LoopOptions){.config = g->config,
                                  .directory = "/tmp",
                                  .listeners = &g->listener,
                                  .n_listeners = 1,
                                  .doorbell = g->doorbell,
+                                 .queue = g->queue[0] >= 0 ? g->queue : NULL,
                                  .channel.fd = g->channel[1],
                                  .seat = &g->scoreboard->seats[0],
                                  .total = &g->total},
                   &g->loop, &error) == 0,
          "loop_new()");
+}
+
+static void rig_init(Rig *g)
+{
+    *g = (Rig){.queue = {-EBADF, -EBADF}};
+    listen_somewhere(g);
+    g->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    must(g->doorbell >= 0, "eventfd()");
+}
+
+void rig_start(Rig *g, ...)
+{
+    va_list ap;
+
+    rig_init(g);
+    va_start(ap, g);
+    rig_open(g, ap);
+    va_end(ap);
+}
+
+static void rig_join(Rig *g, const Rig *of)
+{
+    *g = (Rig){.listener = dup(of->listener),
+               .doorbell = dup(of->doorbell),
+               .queue = {dup(of->queue[0]), dup(of->queue[1])},
+               .address = of->address};
+    must(g->listener >= 0 && g->doorbell >= 0 && g->queue[0] >= 0 && g->queue[1] >= 0, "dup()");
+}
+
+void rig_start_sibling(Rig *g, const Rig *of, ...)
+{
+    va_list ap;
+
+    if (of) {
+        rig_join(g, of);
+    } else {
+        rig_init(g);
+        must(channel_new_pair(g->queue) == 0, "channel_new_pair()");
+    }
+    va_start(ap, of);
+    rig_open(g, ap);
+    va_end(ap);
 }
 
 int rig_connect(const Rig *g)
@@ -82,6 +119,8 @@ void rig_stop(Rig *g)
     config_free(g->config);
     close(g->listener);
     close(g->doorbell);
+    closep(&g->queue[0]);
+    closep(&g->queue[1]);
     close(g->channel[0]);
     close(g->channel[1]);
 }
