@@ -27,6 +27,7 @@ static void crew_choose_watcher(Crew *w)
     if (w->watcher)
         pthread_cond_signal(&w->watcher->wake);
     w->watcher = chosen;
+    atomic_store(&w->is_parked, false);
     if (chosen)
         pthread_cond_signal(&chosen->wake);
 }
@@ -89,7 +90,8 @@ static bool member_look(Member *m, uint64_t *seen, unsigned *n_quiet)
     atomic_store(&w->is_parked, true);
     if (token_state(atomic_load(&w->token)) == TOKEN_DRIVING)
         member_wait(m, 0);
-    atomic_store(&w->is_parked, false);
+    if (w->watcher == m) /* else it is for the next one to say, who may have parked meanwhile */
+        atomic_store(&w->is_parked, false);
     *n_quiet = 0;
     return false;
 }

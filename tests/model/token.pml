@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* A model of the token of src/worker/crew.h: crew.c, where members drive, and member.c, where they idle, atomic step by
+ * atomic step, with T members that may run the application and the spare. Checked by tests/model/check:
+ *
+ *   assertions       one member is in the loop at any time
+ *   no invalid end   nobody waits for ever: the model ends only where every request was answered and all members are done
+ *
+ * Requests become ready at any time, the application takes any time: it is also overtaken after a look that in fact would
+ * come a millisecond later; and some return only when the loop has gone on. A time limit that passes is modelled as a wait
+ * that may end at any time; so a watcher that is parked, and is not woken, is stuck, and found. */
+
+#ifndef T
+#define T 2
+#endif
+#define N (T + 1)       /* members; the last is the spare */
+#define SPARE T
+#ifndef R
+#define R 2             /* requests */
+#endif
+#define NOBODY 255
+
+mtype = { FREE, DRIVING, RUNNING };
+
+typedef Token {
+    mtype state = FREE;
+    byte who = 0;
+    byte serial = 0
+};
+
+Token token;
+bool is_parked, is_wanted;
+byte serial;
+
+/* Crew.lock, and what it guards. */
+bool lock;
+bool is_idle[N], is_started[N], woken[N];
+byte watcher = NOBODY;
+bool is_urgent, is_over;
+
+/* The loop. */
+byte to_come = R, n_ready, n_checked_out, n_returned, n_answered;
+bool wake_fd;
+byte n_in_loop;         /* ghost */
+
+#define acquire() atomic { !lock -> lock = true }
+#define release() lock = false
+#define signal(m) woken[m] = true
+#define is_finished (n_answered == R)
+#define has_slot (n_checked_out < T)
+
+/* With the lock. pthread_cond_wait(): gives it back, and wakes up with it. */
+inline wait_for_signal(m)
+{
+    atomic { woken[m] = false; release() };
+    atomic { woken[m] && !lock -> lock = true }
+}
+
+/* pthread_cond_timedwait() */
+inline wait_a_while()
+{
+    release();
+    acquire()
+}
+
+inline choose_watcher()
+{
+    d_step {
+        i = 0;
+        do
+        :: i < N && !is_idle[i] -> i++
+        :: else -> break
+        od;
+        if
+        :: i == N -> i = NOBODY
+        :: else
+        fi;
+        if
+        :: i != watcher ->
+            if
+            :: watcher != NOBODY -> signal(watcher)
+            :: else
+            fi;
+            watcher = i;
+            is_parked = false;
+            if
+            :: i != NOBODY -> signal(i)
+            :: else
+            fi
+        :: else
+        fi;
+        i = 0
+    }
+}
+
+inline wake_watcher(urgent)
+{
+    acquire();
+    is_urgent = is_urgent || urgent;
+    if
+    :: watcher != NOBODY -> signal(watcher)
+    :: else
+    fi;
+    release()
+}
+
+/* Whether token is what t_… say, as atomic_compare_exchange_strong() has it: then it is DRIVING(me). */
+inline take_token()
+{
+    d_step {
+        got = token.state == t_state && token.who == t_member && token.serial == t_serial;
+        if
+        :: got ->
+            token.state = DRIVING;
+            token.who = me;
+            token.serial = 0
+        :: else
+        fi
+    }
+}
+
+inline load_token()
+{
+    d_step { t_state = token.state; t_member = token.who; t_serial = token.serial }
+}
+
+/* What nobody reads again: fewer states to tell apart. */
+inline forget()
+{
+    d_step { t_state = FREE; t_member = 0; t_serial = 0; got = false }
+}
+
+/* One look, with the lock. seen: by serial alone, which no two requests share; 0: nothing. */
+inline look()
+{
+    load_token();
+    drives = false;
+    if
+    :: t_state == FREE || (t_state == RUNNING && (t_serial == seen || is_urgent)) ->
+        take_token();
+        drives = got;
+        if
+        :: !got -> load_token() /* that of the failed exchange */
+        :: else
+        fi
+    :: else
+    fi;
+    if
+    :: drives -> forget()
+    :: else ->
+        if
+        :: t_state != RUNNING -> is_urgent = false
+        :: else
+        fi;
+        seen = t_serial;
+        was_running = t_state == RUNNING;
+        forget();
+        if
+        :: wait_a_while()
+        :: !was_running -> /* LOOKS_BEFORE_PARKING quiet ones */
+            is_parked = true;
+            if
+            :: token.state == DRIVING -> wait_for_signal(me)
+            :: else
+            fi;
+            if
+            :: watcher == me -> is_parked = false
+            :: else
+            fi
+        fi;
+        was_running = false
+    fi
+}
+
+inline idle()
+{
+    acquire();
+    seen = 0;
+    is_idle[me] = true;
+    if
+    :: me != SPARE && token.who == SPARE ->
+        is_wanted = true;
+        wake_fd = true
+    :: else
+    fi;
+    choose_watcher();
+    drives = false;
+    do
+    :: drives || is_over -> break
+    :: else ->
+        if
+        :: watcher == me -> look()
+        :: else -> wait_for_signal(me)
+        fi
+    od;
+    seen = 0;
+    is_idle[me] = false;
+    if
+    :: drives -> is_urgent = false
+    :: else
+    fi;
+    if
+    :: drives && me == SPARE -> /* crew_grow() */
+        i = 0;
+        do
+        :: i < T && is_started[i] -> i++
+        :: else -> break
+        od;
+        if
+        :: i < T -> is_started[i] = true; run member_main(i)
+        :: else
+        fi;
+        i = 0
+    :: else
+    fi;
+    choose_watcher();
+    release()
+}
+
+inline leave_loop()
+{
+    assert(n_in_loop == 1);
+    n_in_loop--
+}
+
+inline enter_loop()
+{
+    n_in_loop++;
+    assert(n_in_loop == 1)
+}
+
+/* member_run(): still drives, or not. */
+inline run_request(urgent)
+{
+    n_ready--;
+    n_checked_out++;
+    serial++;
+    t_state = RUNNING; t_member = me; t_serial = serial;
+    leave_loop();
+    d_step { token.state = RUNNING; token.who = me; token.serial = serial };
+    if
+    :: urgent || is_parked -> wake_watcher(urgent)
+    :: else
+    fi;
+    if
+    :: true                 /* the application returns at some time */
+    :: true -> to_come == 0 /* it does so when the loop has gone on, not before: as one that waits for another client */
+    fi;
+    take_token();
+    drives = got;
+    forget();
+    if
+    :: drives ->
+        enter_loop();
+        n_checked_out--;
+        n_answered++
+    :: else ->
+        n_returned++;   /* requests_hand_back() */
+        wake_fd = true
+    fi
+}
+
+inline finish()
+{
+    acquire();
+    is_over = true;
+    d_step {
+        i = 0;
+        do
+        :: i < N -> signal(i); i++
+        :: else -> break
+        od;
+        i = 0
+    };
+    release();
+    drives = false
+}
+
+/* loop_turn(), with a wait that ends when there is something. */
+inline turn()
+{
+    if
+    :: n_ready > 0 && has_slot && me != SPARE
+    :: wake_fd -> wake_fd = false
+    :: to_come > 0 -> to_come--; n_ready++
+    fi;
+    d_step { /* requests_take_returned() */
+        n_checked_out = n_checked_out - n_returned;
+        n_answered = n_answered + n_returned;
+        n_returned = 0
+    }
+}
+
+proctype member_main(byte me)
+{
+    byte i, seen;
+    bool drives, got, was_wanted, was_running;
+    mtype t_state;
+    byte t_member, t_serial;
+
+    do
+    :: idle();
+        if
+        :: !drives -> break
+        :: else
+        fi;
+        enter_loop();
+        do
+        :: !drives -> break
+        :: drives && me != SPARE && n_ready > 0 && has_slot ->
+            if
+            :: run_request(false)
+            :: run_request(true)
+            fi
+        :: drives && !(me != SPARE && n_ready > 0 && has_slot) ->
+            if
+            :: is_finished -> leave_loop(); finish()
+            :: else ->
+                was_wanted = false;
+                if
+                :: me == SPARE -> atomic { was_wanted = is_wanted; is_wanted = false }
+                :: else
+                fi;
+                if
+                :: was_wanted ->
+                    leave_loop();
+                    d_step { token.state = FREE; token.who = 0; token.serial = 0 };
+                    wake_watcher(false);
+                    was_wanted = false;
+                    drives = false
+                :: else -> turn()
+                fi
+            fi
+        od
+    od
+}
+
+init
+{
+    atomic {
+        is_started[0] = true;
+        run member_main(SPARE);
+        run member_main(0)
+    }
+}
