@@ -21,15 +21,18 @@
 
 int connection_begin_watch(Loop *l, Connection *c)
 {
-    bool is_next = c->state == CONNECTION_READY && l->n_checked_out < l->n_slots;
+    bool is_ready = c->state == CONNECTION_READY;
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     int r;
 
-    if (c->state == CONNECTION_CLOSED || c->events != 0 || is_next)
+    if (c->state == CONNECTION_CLOSED || c->events != 0 || (is_ready && loop_has_slot(l)))
         return 0;
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) {
         r = -errno;
-        connection_close(l, c);
+        if (is_ready)
+            c->exchange->is_gone = true; /* it is in the queue, and is dropped there */
+        else
+            connection_close(l, c);
         return r;
     }
     c->events = EPOLLIN;

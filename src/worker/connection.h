@@ -60,7 +60,7 @@ int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret
 
 /* Many a connection is closed with the answer to its first request: one that goes to the application right now
  * is watched only where that takes its time (runner_on_overtaken()), or when there is more to come. 0 or
- * negative errno, and c is closed. */
+ * negative errno, and c is closed, or will be where it is taken from the queue for the application. */
 int connection_begin_watch(Loop *l, Connection *c);
 
 /* Closes at once, in any state but RUNNING; the memory goes at the end of the turn. */

@@ -5,6 +5,7 @@
 
 #include "http/parser.h"
 #include "rig.h"
+#include "worker/intake.h"
 #include "worker/live-body.h"
 #include "worker/requests.h"
 
@@ -175,6 +176,36 @@ static void test_answer_while_flushing(void)
     pair_stop(&p);
 }
 
+/* A request whose connection can't be watched is dropped where it is taken from the queue, and not before. */
+static void test_ready_without_watch(void)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    int ends[2], epoll_fd;
+    Connection *c;
+    Loop *l;
+    Rig g;
+
+    rig_start(&g, NULL);
+    l = g.loop;
+    l->n_slots = 0;
+    is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    is_int(connection_adopt(l, l->listeners, ends[0], &c), 0);
+    is_int(send(ends[1], get, strlen(get), 0), (long)strlen(get));
+    intake_on_readable(l, c);
+    is_int(l->ready.n, 1);
+    epoll_fd = l->epoll_fd;
+    l->epoll_fd = -EBADF;
+    is_int(connection_begin_watch(l, c), -EBADF);
+    l->epoll_fd = epoll_fd;
+    is_int(c->state, CONNECTION_READY);
+    l->n_slots = 1;
+    ok(!requests_check_out(l));
+    is_int(l->ready.n, 0);
+    is_int(l->n_connections, 0);
+    close(ends[1]);
+    rig_stop(&g);
+}
+
 static void pair_ask(Pair *p, uint64_t n)
 {
     const TotalsShard *total = &p->rig.total;
@@ -253,6 +284,7 @@ int main(void)
     test_memory_of_a_body();
     test_ready_behind_answers();
     test_answer_while_flushing();
+    test_ready_without_watch();
     test_replacement_is_asked_again();
     return tap_done();
 }
