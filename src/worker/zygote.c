@@ -281,17 +281,21 @@ static bool zygote_on_spawn(Zygote *z, Message *m, int *ret_status)
     return false;
 }
 
-/* Obeys until the supervisor is gone. */
+/* Obeys until the supervisor is gone. Preloaded code may have made the channel non-blocking, as each socket that gevent wraps
+ * is. */
 static int zygote_serve(Zygote *z)
 {
     _cleanup_free_ Message *m = calloc(1, sizeof *m);
+    struct pollfd p = {.fd = z->channel, .events = POLLIN};
     int status = EX_OSERR, r = 0;
 
     if (!m)
         return EX_OSERR;
     for (;;) {
         r = channel_receive(z->channel, m);
-        if (r == -EPROTO || r == -EINTR)
+        if (r == -EAGAIN)
+            (void)poll(&p, 1, -1);
+        if (r == -EAGAIN || r == -EPROTO || r == -EINTR)
             continue;
         if (r != 0)
             return r == CHANNEL_E_EOF ? EX_OK : EX_OSERR;

@@ -324,12 +324,14 @@ def test_worker_gone_wild(start_server, deed):
 
 
 def test_zygote_gone_wild(start_server):
-    """A child of the preloaded application has the zygote's channel, and writes to it."""
+    """A child of the preloaded application has the zygote's channel, writes to it, and has it non-blocking, as gevent's
+    sockets are."""
     source = WILD + (
         "import time\n"
         "if not os.path.exists('forked'):\n"
         "    open('forked', 'w').close()\n"
         "    wild = channel()[1]\n"
+        "    wild.setblocking(False)\n"
         "    if os.fork() == 0:\n"
         "        while not os.path.exists('go'):\n"
         "            time.sleep(0.01)\n"
