@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "worker/alarm.h"
 #include "worker/drain.h"
+#include "worker/handover.h"
 #include "worker/hub-state.h"
 #include "worker/requests.h"
 #include "wsgi/interpreter.h"
@@ -74,6 +75,7 @@ static bool hub_drive(Hub *h)
     hub_begin_ready(h);
     fiber_wake_progressed(h);
     requests_flush(l);
+    handover_offer(l); /* what finds no greenlet free, as no turn may follow before one is */
     if (l->must_trim && !requests_are_ready(l))
         hub_trim(h);
     if (drain_is_finished(l))
