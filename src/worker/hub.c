@@ -234,7 +234,9 @@ static int hub_run_with_guard(Hub *h, char **ret_error)
     greenlets_call_soon();
     r = greenlets_run(fds, ELEMENTSOF(fds), hub_visit, h, ret_error) < 0 ? -EIO : h->error;
     interpreter_on_forked_child(loop_on_forked_child, h->loop);
+    hub_enter(h); /* the guard may be turning */
     h->is_over = true;
+    hub_leave(h);
     loop_wake_up(h->loop);
     pthread_join(guard, NULL);
     return r;
