@@ -265,9 +265,9 @@ def test_garbage(start_server):
     """A worker gone wild harms nobody but itself."""
     server = start_server(APP, TWO)
     with server.connect() as wild, server.connect() as client:
-        wild.send(request(target="/garbage"))
-        wild.read_response()
+        gone = ask(wild, target="/garbage")["pid"]
         server.wait_for_log("Dropped what is no connection of this site")
+        poll(lambda: gone not in workers(server), "the wild one to be replaced")
         own = ask(client)["pid"]
         busy = connect_to(server, own)
         hold(server, busy, "held")
