@@ -306,7 +306,7 @@ class Keeper(threading.Thread):
 
 @pytest.mark.parametrize("config", [{}, {"workers_count": 2, "workers_threads": 2}], ids=["1x1", "2x2"])
 def test_reloads_close_no_connection(start_server, config):
-    n_reloads = int(os.environ.get("CGUNICORN_RELOADS", "8"))
+    n_reloads = int(os.environ.get("CGUNICORN_TEST_RELOADS", "8"))
     server = start_server(APP, {"workers_preload": "yes", "reload_watch": "0", **config})
     done = threading.Event()
     keepers = [Keeper(server, done) for _ in range(8)]
