@@ -268,7 +268,10 @@ def channel_closed(t):
 def descriptors_exhausted(t):
     connection, pid = t.call("exhaust")
     assert connection.read_response().body == b"survived"
+    holder, other = t.call("hold")  # or that one might take all connections
     t.server.wait_for_log("Cannot accept connections for now")
+    t.gate(other).unlink()
+    assert holder.read_response().body == b"survived"
     t.load.wait_for_more()
     t.gate(pid).unlink()
 
