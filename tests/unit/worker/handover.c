@@ -151,6 +151,18 @@ static bool gets(const Rig *g, Loop *l, const char *text)
     return strstr(got, text);
 }
 
+/* Puts a new connection into the queue, with what p says of it. Returns the client's end. */
+static int queue_connection(const Rig *g, Parcel *p)
+{
+    int ends[2];
+
+    is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    p->fd = ends[1];
+    is_int(parcel_send(g->queue[0], p), 0);
+    close(ends[1]);
+    return ends[0];
+}
+
 /* The first's request, which is complete, in the hands of the other. */
 static Connection *move_request(Rig *g, const char *request)
 {
@@ -399,24 +411,20 @@ static void test_last_to_go(void)
 static void test_last_farewells(void)
 {
     Parcel p = {.flags = PARCEL_KEPT_ALIVE, .body_fd = -EBADF};
-    int ends[40][2];
+    int ends[40];
     Rig g;
 
     rig_start(&g, "timeouts.keepalive=60s");
     p.deadline_usec = g.other.loop->now + 50 * USEC_PER_SEC;
-    for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
-        is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends[i]), 0);
-        p.fd = ends[i][1];
-        is_int(parcel_send(g.queue[0], &p), 0);
-        close(ends[i][1]);
-    }
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+        ends[i] = queue_connection(&g, &p);
     drain_begin(g.other.loop, true, false);
     loop_turn(g.other.loop, false);
     is_int(g.other.loop->n_connections, ELEMENTSOF(ends));
     ok(!timeout_list_first(&g.other.loop->timeouts[TIMEOUT_KEEPALIVE]));
     ok(timeout_list_first(&g.other.loop->timeouts[TIMEOUT_LAST_CALL]));
     for (size_t i = 0; i < ELEMENTSOF(ends); i++)
-        close(ends[i][0]);
+        close(ends[i]);
     rig_stop(&g);
 }
 
@@ -441,17 +449,14 @@ static void test_heirs_that_go(void)
 static void test_idle_in_the_queue(void)
 {
     Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
-    int ends[2];
+    int end;
     Rig g;
 
     rig_start(&g, "workers.threads=1");
-    is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-    p.fd = ends[1];
-    is_int(parcel_send(g.queue[0], &p), 0);
-    close(ends[1]);
-    is_int(send(ends[0], GET, strlen(GET), 0), (long)strlen(GET));
+    end = queue_connection(&g, &p);
+    is_int(send(end, GET, strlen(GET), 0), (long)strlen(GET));
     is_int(turn_until_ready(g.other.loop), 1);
-    close(ends[0]);
+    close(end);
     rig_stop(&g);
 }
 
@@ -461,24 +466,20 @@ static void test_idle_in_the_queue(void)
 static void test_connections(void)
 {
     Parcel p = {.flags = PARCEL_KEPT_ALIVE, .body_fd = -EBADF};
-    int ends[6][2];
+    int ends[6];
     Rig g;
 
     rig_start(&g, "limits.connections=2");
     p.deadline_usec = g.other.loop->now + 1 * USEC_PER_SEC;
-    for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
-        is_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends[i]), 0);
-        p.fd = ends[i][1];
-        is_int(parcel_send(g.queue[0], &p), 0);
-        close(ends[i][1]);
-    }
+    for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+        ends[i] = queue_connection(&g, &p);
     for (int i = 0; i < 10; i++) {
         loop_turn(g.other.loop, false);
         ok(g.other.loop->n_connections <= 2, "%zu", g.other.loop->n_connections);
     }
     is_int(g.other.loop->n_displaced, ELEMENTSOF(ends) - 2);
     for (size_t i = 0; i < ELEMENTSOF(ends); i++)
-        close(ends[i][0]);
+        close(ends[i]);
     rig_stop(&g);
 }
 
