@@ -103,8 +103,7 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
             return r;
         descriptors_add(&l->descriptors, listeners[l->n_listeners]);
     }
-    if (l->doorbell >= 0)
-        descriptors_add(&l->descriptors, l->doorbell);
+    descriptors_add(&l->descriptors, l->doorbell);
     r = accept_select_proxied(l, ret_error);
     return r < 0 ? r : accept_set(l, !l->is_held);
 }
@@ -133,7 +132,7 @@ int accept_set(Loop *l, bool accepting)
             return r;
     }
     l->is_accepting = accepting;
-    return l->doorbell >= 0 ? accept_watch(l, l->doorbell, &l->doorbell_source, accepting) : 0;
+    return accept_watch(l, l->doorbell, &l->doorbell_source, accepting);
 }
 
 /* --- room --- */

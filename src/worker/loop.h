@@ -89,7 +89,7 @@ typedef struct LoopOptions {
     const char *directory; /* of temporary files */
     int *listeners;        /* borrowed descriptors */
     size_t n_listeners;
-    int doorbell;       /* borrowed: an eventfd of all workers, or -EBADF */
+    int doorbell;       /* borrowed: an eventfd of all workers */
     const int *queue;   /* borrowed: the ends of that of all workers, see handover.h; NULL: there is none */
     ChannelEnd channel; /* DRAIN and end of file */
     ScoreboardSeat *seat;
