@@ -37,8 +37,7 @@ static void handover_lose(Loop *l)
 
     log_full(LOG_ERR, MESSAGE_NONSENSE, NULL,
              "The application has shut down the queue between the workers: requests that wait for a busy "
-             "worker stay there until "
-             "the site is restarted");
+             "worker stay there until the site is restarted");
     if (l->is_accepting)
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->in, NULL);
     if (h->is_full)
@@ -175,8 +174,7 @@ static void note_malformed(Loop *l)
     l->handover.next_note_usec = l->now + NOTE_EVERY_USEC;
     log_full(LOG_ERR, MESSAGE_NONSENSE, NULL,
              "Dropped what is no connection of this site from the queue between its workers: the application "
-             "may have written to "
-             "descriptors that are not its own");
+             "may have written to descriptors that are not its own");
 }
 
 /* The request of p, in the octets of p, as far as it is here; parsed again. */
