@@ -124,7 +124,7 @@ static bool flusher_start(Flusher *f)
     return f->is_started;
 }
 
-bool flusher_watch(Flusher *f, Connection *c)
+void flusher_watch(Flusher *f, Connection *c)
 {
     Stream *s = &c->exchange->stream;
 
@@ -139,7 +139,6 @@ bool flusher_watch(Flusher *f, Connection *c)
         f->first = s;
     }
     pthread_mutex_unlock(&f->lock);
-    return s->is_watched;
 }
 
 void flusher_unwatch(Flusher *f, Connection *c)

@@ -240,7 +240,7 @@ static int runner_stream(Runner *runner, const struct iovec *iov, int n, size_t 
     int r;
 
     if (!s->is_watched && x->response.body_size > size) /* the second block */
-        (void)flusher_watch(flusher, c);                /* without it, each block is sent */
+        flusher_watch(flusher, c);                      /* without it, each block is sent */
     runner_share(x);
     if (runner_gathers(runner, size)) {
         r = output_queue(&x->output, iov, n);
