@@ -398,6 +398,7 @@ def test_roll_back_keeps_the_size(start_server):
     elastic = {"workers_count": "1", "workers_min": "1", "workers_max": "3", "workers_shrink_after": "1h"}
     server = start_server(APP, {**PRELOAD, **elastic, "reload_watch": "1h"})
     reload(server)
+    poll(lambda: len(workers(server)) == 1, "the worker before to go")
     server.signal(signal.SIGTTIN)
     poll(lambda: len(workers(server)) == 2, "the second worker")
     kill_workers(server, 3)
