@@ -21,7 +21,17 @@
 typedef struct Spec {
     char *module;
     const char *expression; /* NULL: the default names */
+    PyObject *names;        /* a list: what is to be found; NULL: the default names */
+    PyObject *ast, *call;   /* the module of that name, and the node of what calls it; NULL: nothing does */
 } Spec;
+
+static void spec_clear(Spec *s)
+{
+    free(s->module);
+    Py_CLEAR(s->names);
+    Py_CLEAR(s->ast);
+    Py_CLEAR(s->call);
+}
 
 static int spec_split(const char *text, Spec *ret)
 {
@@ -56,12 +66,50 @@ static PyObject *parse_expression(PyObject *ast, const char *expression)
     return NULL;
 }
 
-/* Whether node is of the ast module's class of that name. 1, 0, or -1 with an exception. */
-static int node_is(PyObject *ast, PyObject *node, const char *name)
+/* "name.name" … as a list; what is something else is refused. */
+static PyObject *split_names(PyObject *text)
 {
-    _cleanup_decref_ PyObject *type = PyObject_GetAttrString(ast, name);
+    _cleanup_decref_ PyObject *dot = PyUnicode_FromString("."),
+                              *names = dot ? PyUnicode_Split(text, dot, -1) : NULL;
 
-    return type ? PyObject_IsInstance(node, type) : -1;
+    for (Py_ssize_t i = 0; names && i < PyList_GET_SIZE(names); i++)
+        if (!PyUnicode_IsIdentifier(PyList_GET_ITEM(names, i))) {
+            PyErr_SetString(PyExc_ValueError,
+                            "what follows the colon is neither a dotted name nor a call of one" WANTED);
+            return NULL;
+        }
+    return TAKE_PTR(names);
+}
+
+/* What is more than names. */
+static int spec_parse(Spec *s)
+{
+    _cleanup_decref_ PyObject *node = NULL, *type = NULL, *name = NULL, *text = NULL;
+    int is_call;
+
+    s->ast = PyImport_ImportModule("ast");
+    node = s->ast ? parse_expression(s->ast, s->expression) : NULL;
+    type = node ? PyObject_GetAttrString(s->ast, "Call") : NULL;
+    is_call = type ? PyObject_IsInstance(node, type) : -1;
+    if (is_call < 0)
+        return -1;
+    name = is_call ? PyObject_GetAttrString(node, "func") : Py_NewRef(node);
+    text = name ? PyObject_CallMethod(s->ast, "unparse", "O", name) : NULL;
+    s->names = text ? split_names(text) : NULL;
+    s->call = is_call ? TAKE_PTR(node) : NULL;
+    return s->names ? 0 : -1;
+}
+
+/* The ast module takes more time to import than many an application: it is for those that need it. */
+static int spec_read_expression(Spec *s)
+{
+    _cleanup_decref_ PyObject *text = PyUnicode_FromString(s->expression);
+
+    s->names = text ? split_names(text) : NULL;
+    if (s->names || !PyErr_ExceptionMatches(PyExc_ValueError))
+        return s->names ? 0 : -1;
+    PyErr_Clear();
+    return spec_parse(s);
 }
 
 /* --- names --- */
@@ -109,24 +157,16 @@ static PyObject *get_attribute(PyObject *object, PyObject *name)
     return NULL;
 }
 
-/* name, or name.name … */
-static PyObject *look_up(PyObject *ast, PyObject *module, PyObject *node)
+static PyObject *look_up(PyObject *module, PyObject *names)
 {
-    int is_name = node_is(ast, node, "Name"),
-        is_attribute = is_name == 0 ? node_is(ast, node, "Attribute") : 0;
-    _cleanup_decref_ PyObject *parent = NULL, *object = NULL, *name = NULL;
+    PyObject *object = Py_NewRef(module);
 
-    if (is_name < 0 || is_attribute < 0)
-        return NULL;
-    if (!is_name && !is_attribute) {
-        PyErr_SetString(PyExc_ValueError,
-                        "what follows the colon is neither a dotted name nor a call of one" WANTED);
-        return NULL;
+    for (Py_ssize_t i = 0; object && i < PyList_GET_SIZE(names); i++) {
+        _cleanup_decref_ PyObject *parent = object;
+
+        object = get_attribute(parent, PyList_GET_ITEM(names, i));
     }
-    parent = is_attribute ? PyObject_GetAttrString(node, "value") : NULL;
-    object = !is_attribute ? Py_NewRef(module) : parent ? look_up(ast, module, parent) : NULL;
-    name = object ? PyObject_GetAttrString(node, is_name ? "id" : "attr") : NULL;
-    return name ? get_attribute(object, name) : NULL;
+    return object;
 }
 
 static PyObject *get_default(PyObject *module)
@@ -197,11 +237,9 @@ static PyObject *keyword_arguments(PyObject *ast, PyObject *call)
     return TAKE_PTR(keywords);
 }
 
-static PyObject *call_factory(PyObject *ast, PyObject *module, PyObject *call)
+static PyObject *call_factory(PyObject *ast, PyObject *factory, PyObject *call)
 {
-    _cleanup_decref_ PyObject *node = PyObject_GetAttrString(call, "func");
-    _cleanup_decref_ PyObject *factory = node ? look_up(ast, module, node) : NULL;
-    _cleanup_decref_ PyObject *args = factory ? positional_arguments(ast, call) : NULL;
+    _cleanup_decref_ PyObject *args = positional_arguments(ast, call);
     _cleanup_decref_ PyObject *keywords = args ? keyword_arguments(ast, call) : NULL;
 
     return keywords ? PyObject_Call(factory, args, keywords) : NULL;
@@ -209,35 +247,26 @@ static PyObject *call_factory(PyObject *ast, PyObject *module, PyObject *call)
 
 /* --- loading --- */
 
-static PyObject *resolve(const Spec *spec)
+static PyObject *resolve(Spec *spec)
 {
-    _cleanup_decref_ PyObject *ast = NULL, *node = NULL, *module = NULL;
-    int is_call = 0;
+    _cleanup_decref_ PyObject *module = NULL, *object = NULL;
 
-    if (spec->expression) {
-        ast = PyImport_ImportModule("ast");
-        node = ast ? parse_expression(ast, spec->expression) : NULL;
-        is_call = node ? node_is(ast, node, "Call") : -1;
-        if (is_call < 0)
-            return NULL;
-    }
+    if (spec->expression && spec_read_expression(spec) < 0)
+        return NULL;
     module = PyImport_ImportModule(spec->module);
     if (!module)
         return NULL;
-    if (!node)
-        return get_default(module);
-    return is_call ? call_factory(ast, module, node) : look_up(ast, module, node);
+    object = spec->names ? look_up(module, spec->names) : get_default(module);
+    return object && spec->call ? call_factory(spec->ast, object, spec->call) : TAKE_PTR(object);
 }
 
 static PyObject *load_callable(const char *text)
 {
-    _cleanup_free_ char *module = NULL;
+    _cleanup_(spec_clear) Spec spec = {0};
     _cleanup_decref_ PyObject *object = NULL;
-    Spec spec = {0};
 
     if (spec_split(text, &spec) < 0)
         return NULL;
-    module = spec.module;
     object = resolve(&spec);
     if (interpreter_is_forked_child())
         interpreter_exit_forked_child();

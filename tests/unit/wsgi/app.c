@@ -52,6 +52,9 @@ static void test_found(void)
     loads("only_app", "app of only_app");
     loads("package.wsgi", "package");
     loads("package.wsgi:holder.inner.app", "inner");
+    is_int(harness_int("probe", "'ast' in __import__('sys').modules"), 0);
+    loads("package.wsgi:holder. inner .app", "inner");
+    loads("spec_apps:(application)", "application");
     loads("spec_apps:create()", "create () {}");
     loads("spec_apps:create(1, 'two', key=[3, {'four': None}], flag=True)",
           "create (1, 'two') {'flag': True, 'key': [3, {'four': None}]}");
