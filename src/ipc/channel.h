@@ -11,6 +11,8 @@
  *                         text: CHANNEL_GO_CHECK where the worker has to ask itself reload.check_path first)
  *   worker → supervisor   LOADED (the check begins; only where it was asked for)
  *   worker → supervisor   READY | FAILED (text)
+ *   supervisor → worker   GO (once more, after READY: take connections; one that is told to go before that has no client
+ *                         to lose)
  *   supervisor → worker   DRAIN (accept no more, finish, exit; others serve meanwhile, but for text: CHANNEL_DRAIN_LAST)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
  *   supervisor → worker   TRIM (memory is short: give back what is not needed)

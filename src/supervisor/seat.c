@@ -34,7 +34,7 @@ static const SeatTransition table[SEAT_N_STATES][SEAT_N_EVENTS] =
         [SEAT_STARTING] =
             {
                 [SEAT_ON_LOADED] = {SEAT_DO_NOTHING, SEAT_CHECKING, SEAT_LIMIT_CHECK},
-                [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
+                [SEAT_ON_READY] = {SEAT_DO_GO, SEAT_SERVING, SEAT_LIMIT_NONE},
                 [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
                 [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
                 [SEAT_ON_DRAIN] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
@@ -44,7 +44,7 @@ static const SeatTransition table[SEAT_N_STATES][SEAT_N_EVENTS] =
             },
         [SEAT_CHECKING] =
             {
-                [SEAT_ON_READY] = {SEAT_DO_NOTHING, SEAT_SERVING, SEAT_LIMIT_NONE},
+                [SEAT_ON_READY] = {SEAT_DO_GO, SEAT_SERVING, SEAT_LIMIT_NONE},
                 [SEAT_ON_FAILED] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
                 [SEAT_ON_HANGUP] = {SEAT_DO_NOTHING, SEAT_DRAINING, SEAT_LIMIT_GRACE},
                 [SEAT_ON_DRAIN] = {SEAT_DO_TERMINATE, SEAT_DRAINING, SEAT_LIMIT_GRACE},
@@ -181,7 +181,7 @@ static void act(Seat *s, SeatAction action, usec_t now)
 {
     switch (action) {
     case SEAT_DO_GO:
-        send_message(s, MESSAGE_GO, s->is_checked ? CHANNEL_GO_CHECK : "");
+        send_message(s, MESSAGE_GO, s->state == SEAT_STARTING && s->is_checked ? CHANNEL_GO_CHECK : "");
         break;
     case SEAT_DO_DRAIN:
         send_drain(s);

@@ -42,7 +42,7 @@ typedef enum SeatAction {
     SEAT_DO_NOTHING,
     SEAT_DO_GO,        /* the message GO */
     SEAT_DO_DRAIN,     /* the message DRAIN */
-    SEAT_DO_TERMINATE, /* SIGTERM: it has no request to finish, and may not read its channel yet */
+    SEAT_DO_TERMINATE, /* SIGTERM: it has no client before GO for READY, and may not read its channel */
     SEAT_DO_ABORT,     /* SIGABRT: Python prints its stacks */
     SEAT_DO_KILL,      /* SIGKILL */
     SEAT_DO_GIVE_UP,   /* left to the caller: the zygote does not answer */

@@ -5,7 +5,6 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/escape.h"
-#include "worker/accept.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
 
@@ -117,33 +116,22 @@ static void describe_failure(const Config *c, Span status, Span line, char *to, 
                  quoted_status, line.size > 0 ? ": " : "", quoted_line);
 }
 
-/* Takes connections from now on. 0 or negative errno. */
-static int let_go(Loop *l)
-{
-    l->is_held = false;
-    return accept_set(l, true);
-}
-
 static void check_finish(Loop *l)
 {
     Check *check = l->check;
-    MessageType type = MESSAGE_FAILED;
+    MessageType type = MESSAGE_READY;
     char text[MESSAGE_TEXT_MAX] = "";
     Span status, line;
-    int r;
 
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, check->fd, NULL);
     descriptors_remove(&l->descriptors, check->fd);
     closep(&check->fd);
     check->fd = -EBADF;
     split_answer(check, &status, &line);
-    r = is_good(status) ? let_go(l) : 0;
-    if (r < 0)
-        snprintf(text, sizeof text, "cannot accept connections: %s", strerror(-r));
-    else if (is_good(status))
-        type = MESSAGE_READY;
-    else
+    if (!is_good(status)) {
+        type = MESSAGE_FAILED;
         describe_failure(l->config, status, line, text, sizeof text);
+    }
     (void)channel_end_say(&l->channel, type, text); /* the queue has room: LOADED alone was sent before */
     if (type == MESSAGE_FAILED)
         drain_begin(l, false, false);

@@ -7,9 +7,8 @@
 
 #include "worker/loop.h"
 
-/* Asks. The loop was made with is_held, and takes no connections until the answer is here: then the
- * supervisor is told READY, or FAILED and why; in the latter case the loop drains, and never takes any. 0 or
- * negative errno. */
+/* Asks. The loop is held. When the answer is here, the supervisor is told READY, or FAILED and why; in the
+ * latter case the loop drains, and never takes a connection. 0 or negative errno. */
 int check_begin(Loop *l);
 
 void check_on_event(Loop *l);

@@ -194,6 +194,8 @@ static void loop_on_channel(Loop *l)
     if (r == 0)
         message_close_fds(m);
     l->must_trim |= r == 0 && m->type == MESSAGE_TRIM;
+    if (r == 0 && m->type == MESSAGE_GO)
+        (void)accept_begin(l); /* else it is tried again with the next turn */
     if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
     drain_begin(l, r == 0 && m->type == MESSAGE_DRAIN,

@@ -95,7 +95,7 @@ typedef struct LoopOptions {
     ScoreboardSeat *seat;
     TotalsShard *total;
     const FileRoots *file_roots; /* borrowed */
-    bool is_held;                /* takes no connections, see worker/check.h */
+    bool is_held;                /* takes no connections before GO */
 } LoopOptions;
 
 typedef struct Loop {
@@ -116,7 +116,7 @@ typedef struct Loop {
     int doorbell;             /* rung for the siblings when a connection is left to them */
     bool is_rung;             /* one of them has done so */
     bool is_accepting;        /* the listeners, the doorbell and the queue are in the epoll set */
-    bool is_held;             /* … and may not be, until the check is passed */
+    bool is_held;             /* … and may not be before the supervisor has heard READY and said GO */
     Check *check;             /* NULL: there is none */
     bool is_behind;           /* the listeners were left alone for a while */
     bool is_full;             /* limits.connections, and none of them can be closed as yet */

@@ -282,7 +282,7 @@ static int worker_serve(const WorkerOptions *o, const Site *site, bool is_checke
             .seat = &o->scoreboard->seats[o->seat],
             .total = totals_shard(o->totals, o->seat),
             .file_roots = o->file_roots,
-            .is_held = is_checked,
+            .is_held = true,
         },
         &loop, ret_error);
     if (r < 0)

@@ -201,6 +201,58 @@ def test_stop_in_a_reload(start_server):
     assert not processes(server)
 
 
+# Its worker tells when it is about to say READY; /hold waits for the test.
+TELLING = (
+    SLOW
+    + """
+ordinary = app
+
+def worker_ready(worker):
+    with open("pid", "w") as file:
+        file.write(str(worker.pid))
+    os.rename("pid", "ready")
+
+def app(environ, start_response):
+    while environ["PATH_INFO"] == "/hold" and os.path.exists("held"):
+        time.sleep(0.01)
+    return ordinary(environ, start_response)
+"""
+)
+
+
+def sleeps(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_stop_as_a_worker_becomes_ready(start_server):
+    """The supervisor, which has not heard of that, ends it; its listener's clients are the next instance's."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    config = {"workers_count": 1, "workers_max": 2}
+    server = start_server(APP, config, listeners=[listener.dup()], ini="")
+    write_app(server, TELLING)
+    (server.directory / "site.ini").write_text("[app]\nhooks = source_app\n")
+    server.signal(signal.SIGHUP)
+    wait_for_file(server, "importing")
+    (server.directory / "held").touch()
+    with server.connect() as running:
+        running.send(request(target="/wait"))
+        wait_for_file(server, "waiting")
+        server.signal(signal.SIGSTOP)
+        server.signal(signal.SIGTERM)
+        with server.connect() as waiting:
+            waiting.send(request(target="/hold"))
+            release(server, "importing")
+            wait_for_file(server, "ready")
+            poll(lambda: sleeps((server.directory / "ready").read_text()), "the new worker to have said READY")
+            server.signal(signal.SIGCONT)
+            notified(server, "^STOPPING=1")
+            release(server, "waiting")
+            assert running.read_response().body == b"one"
+            assert server.wait() == 0
+            start_server(APP, listeners=[listener])
+            assert waiting.read_response().body == b"one"
+
+
 def test_reload_and_stop_at_once(start_server):
     server = start_server(APP, {"workers_count": 2})
     server.signal(signal.SIGHUP)

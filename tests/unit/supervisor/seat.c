@@ -15,9 +15,9 @@ static const char *const expected[SEAT_N_STATES][SEAT_N_EVENTS] = {
     [SEAT_EMPTY] = {".forking", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"},
     [SEAT_FORKING] = {"-", "Gstarting", "Cempty", "-", "-", "-", "-", ".draining", "Uforking", ".killed",
                       "-"},
-    [SEAT_STARTING] = {"-", "-", "-", ".checking", ".serving", ".draining", ".draining", "Tdraining",
+    [SEAT_STARTING] = {"-", "-", "-", ".checking", "Gserving", ".draining", ".draining", "Tdraining",
                        "Aaborting", "Kkilled", "Cempty"},
-    [SEAT_CHECKING] = {"-", "-", "-", "-", ".serving", ".draining", ".draining", "Tdraining", "Aaborting",
+    [SEAT_CHECKING] = {"-", "-", "-", "-", "Gserving", ".draining", ".draining", "Tdraining", "Aaborting",
                        "Kkilled", "Cempty"},
     [SEAT_SERVING] = {"-", "-", "-", "-", "-", "-", ".draining", "Ddraining", "Aaborting", "Kkilled",
                       "Cempty"},
@@ -125,6 +125,7 @@ static void test_stuck_worker(void)
     is_int(received(peer), MESSAGE_GO);
     is_int(s.deadline_usec, 1000 + 60 * USEC_PER_SEC);
     seat_on_event(&s, SEAT_ON_READY, 2000);
+    is_int(received(peer), MESSAGE_GO);
     ok(s.served);
     is_int(s.deadline_usec, 0);
     seat_on_event(&s, SEAT_ON_DRAIN, 3000);
@@ -184,6 +185,26 @@ static void test_check(void)
     seat_on_event(&s, SEAT_ON_LOADED, 2000);
     is_int(s.deadline_usec, 2000 + 10 * USEC_PER_SEC);
     ok(!s.served);
+    seat_on_event(&s, SEAT_ON_READY, 3000);
+    is_int(received(peer), MESSAGE_GO);
+    is_string(received_text, "");
+    is_int(s.deadline_usec, 0);
+    seat_on_event(&s, SEAT_ON_KILL, 4000);
+    is_int(end_of(pid), SIGKILL);
+    seat_on_event(&s, SEAT_ON_EXIT, 5000);
+    close(peer);
+}
+
+static void test_check_without_end(void)
+{
+    int peer = -EBADF;
+    pid_t pid;
+    Seat s;
+
+    seat_init(&s, 0, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
+    s.is_checked = true;
+    pid = occupy(&s, &peer, 1000);
+    seat_on_event(&s, SEAT_ON_LOADED, 2000);
     seat_on_event(&s, SEAT_ON_STUCK, 3000);
     is_int(end_of(pid), SIGABRT);
     seat_on_event(&s, SEAT_ON_EXIT, 4000);
@@ -221,6 +242,7 @@ int main(void)
     test_stuck_worker();
     test_pauses();
     test_check();
+    test_check_without_end();
     test_pid_told_late();
     return tap_done();
 }

@@ -4,6 +4,7 @@
 #include "worker/accept.h"
 
 #include "base/fd.h"
+#include "ipc/channel.h"
 #include "rig.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
@@ -64,6 +65,23 @@ static void test_aborted_while_draining(void)
     is_int(g.loop->n_connections, 3);
     ok(!g.loop->is_accepting);
     stop(&g, clients, 3);
+}
+
+/* One that the supervisor has not heard of yet may be ended at any moment. */
+static void test_before_go(void)
+{
+    const Message m = {.type = MESSAGE_GO};
+    int clients[2];
+    Rig g;
+
+    rig_start(&g, "workers.count=2", NULL);
+    g.loop->is_held = true;
+    is_int(accept_update(g.loop), 0);
+    connect_all(&g, clients, 2);
+    is_int(rig_turn_until(&g, 2), 0);
+    is_int(channel_send(g.channel[0], &m), 0);
+    is_int(rig_turn_until(&g, 2), 2);
+    stop(&g, clients, 2);
 }
 
 /* The next instance serves them. */
@@ -212,6 +230,7 @@ static void test_full(void)
 int main(void)
 {
     void (*const tests[])(void) = {test_aborted_while_draining,
+                                   test_before_go,
                                    test_leaving_the_queue,
                                    test_aborted,
                                    test_pause,
