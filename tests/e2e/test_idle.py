@@ -7,16 +7,29 @@ import socket
 import time
 
 from client import request
-from harness import running
-from supervision import APP, SLOW, in_background, notified, processes, release, reload, text, wait_for_file, write_app
+from harness import Server, running
+from supervision import APP, SLOW, in_background, notified, processes, release, reload, wait_for_file, write_app
 from test_supervisor import Foreground, ask, free_port
 
 IDLE = "200ms"
 PINGS = {"WATCHDOG_USEC": "500000"}  # a message each quarter of a second, longer than IDLE
 
 
-def start(start_server, unix=False, **config):
-    return start_server(APP, {"service_idle_exit": IDLE, **config}, environment=PINGS, unix=unix)
+def start(start_server, **config):
+    return start_server(APP, {"service_idle_exit": IDLE, **config}, environment=PINGS)
+
+
+@contextlib.contextmanager
+def asked(octets=request(target="/wait"), unix=False, **config):
+    """A site, and a connection with those octets that waited for it: one that comes later might find it gone."""
+    server = Server(APP, {"service_idle_exit": IDLE, **config}, environment=PINGS, unix=unix)
+    with server.connect() as connection:
+        connection.send(octets)
+        server.start()
+        try:
+            yield server, connection
+        finally:
+            server.stop()
 
 
 def stays(server):
@@ -42,56 +55,59 @@ def test_without_a_request(start_server):
     exits(start(start_server))
 
 
-def test_after_a_request(start_server):
-    server = start(start_server, workers_count=2)
-    begun = time.monotonic()
-    assert text(server) == "one"
-    exits(server)
-    assert time.monotonic() - begun >= 0.2
-    assert "Stopped after 1 requests" in server.log()
+def test_after_a_request():
+    with asked(workers_count=2) as (server, connection):
+        wait_for_file(server, "waiting")
+        begun = time.monotonic()
+        release(server, "waiting")
+        assert connection.read_response().status == 200
+        exits(server)
+        assert time.monotonic() - begun >= 0.2
+        assert "Stopped after 1 requests" in server.log()
 
 
-def test_not_during_a_request(start_server):
-    server = start(start_server, workers_count=2)
-    thread, result = in_background(server.get, "/wait")
-    wait_for_file(server, "waiting")
-    stays(server)
-    release(server, "waiting")
-    thread.join()
-    assert result["value"].status == 200
-    exits(server)
+def test_not_during_a_request():
+    with asked(workers_count=2) as (server, connection):
+        wait_for_file(server, "waiting")
+        stays(server)
+        release(server, "waiting")
+        assert connection.read_response().status == 200
+        exits(server)
 
 
-def test_not_while_a_client_sends(start_server):
-    server = start(start_server)
-    with server.connect() as connection:
-        connection.send(b"GET / HTTP/1.1\r\nHost: ")
+def test_not_while_a_client_sends():
+    with asked(b"GET / HTTP/1.1\r\nHost: ") as (server, connection):
         stays(server)
         connection.send(b"a\r\n\r\n")
         assert connection.read_response().status == 200
         exits(server)
 
 
-def test_not_during_a_reload(start_server):
-    server = start(start_server)
-    write_app(server, SLOW)
-    reload_thread, _ = in_background(reload, server)
-    wait_for_file(server, "importing")
-    stays(server)
-    release(server, "importing")
-    reload_thread.join()
-    exits(server)
+def test_not_during_a_reload():
+    with asked() as (server, connection):
+        wait_for_file(server, "waiting")
+        write_app(server, SLOW)
+        reload_thread, _ = in_background(reload, server)
+        wait_for_file(server, "importing")
+        release(server, "waiting")
+        assert connection.read_response().status == 200
+        stays(server)
+        release(server, "importing")
+        reload_thread.join()
+        exits(server)
 
 
-def test_open_connections_are_idle_without_a_request(start_server):
+def test_open_connections_are_idle_without_a_request():
     """Kept alive, and never used: else one browser would keep a site up. (TCP keeps the unused one from workers for longer
     than the site is up.)"""
-    server = start(start_server, unix=True)
-    with server.connect() as used, server.connect() as unused:
-        assert used.request("GET", "/").status == 200
-        exits(server)
-        for connection in used, unused:
-            assert connection.at_end()
+    with asked(unix=True) as (server, used):
+        wait_for_file(server, "waiting")
+        with server.connect() as unused:
+            release(server, "waiting")
+            assert used.read_response().status == 200
+            exits(server)
+            for connection in used, unused:
+                assert connection.at_end()
 
 
 def test_a_silent_client_waits_in_the_kernel(start_server):
@@ -100,9 +116,9 @@ def test_a_silent_client_waits_in_the_kernel(start_server):
     server.listeners[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
     with server.connect() as silent:
         exits(server)
+        silent.send(request())
         with next_instance(server) as following:
             assert server.listeners[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT) >= 60, "DeferAcceptSec="
-            silent.send(request())
             assert silent.read_response().status == 200
             exits(following)
 
@@ -113,10 +129,11 @@ def test_the_next_instance_answers_whoever_came_late(start_server):
     with server.connect() as at_its_end:
         at_its_end.send(request())
         assert server.wait() == 0
-        with server.connect() as after, next_instance(server) as following:
+        with server.connect() as after:
             after.send(request())
-            assert [at_its_end.read_response().status, after.read_response().status] == [200, 200]
-            exits(following)
+            with next_instance(server) as following:
+                assert [at_its_end.read_response().status, after.read_response().status] == [200, 200]
+                exits(following)
 
 
 def test_stop_leaves_who_waits_to_the_next_instance(start_server):
