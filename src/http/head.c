@@ -5,6 +5,7 @@
 #include "http/head.h"
 
 #include "base/cleanup.h"
+#include "http/known-lines.h"
 #include "http/syntax.h"
 
 /* Clients of old ended a POST body with a CRLF too many (RFC 9112 §2.2). */
@@ -134,9 +135,27 @@ static int scan_method(HeadScan *scan, const char *data, size_t end, const HttpL
     return scan_target(scan, data, end, limits);
 }
 
+/* At the start of a line: passes over it if it was accepted before. Its octets are the same, so would be the verdict. */
+static inline bool skip_known(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
+{
+    const KnownLine *l = NULL;
+
+    if (limits->known)
+        l = known_lines_find(limits->known, scan->n_lines == 0, data + scan->position, end - scan->position);
+    if (!l)
+        return false;
+    scan->position += l->size;
+    scan->line_start = scan->position;
+    scan->n_lines++;
+    scan->state = LINE_START;
+    return true;
+}
+
 static int scan_empty_line(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
 {
     if (data[scan->position] != '\r') {
+        if (skip_known(scan, data, end, limits))
+            return 0;
         scan->state = METHOD;
         return scan_method(scan, data, end, limits);
     }
@@ -197,6 +216,8 @@ static inline int scan_line_start(HeadScan *scan, const char *data, size_t end, 
         return refuse(scan, 400, "field line starts with a blank");
     if (scan->n_lines > limits->fields) /* the request line is one of them */
         return refuse(scan, 431, "too many fields");
+    if (skip_known(scan, data, end, limits))
+        return 0;
     scan->state = FIELD_NAME;
     return scan_name(scan, data, end, line_stop(scan, end, limits->field_size));
 }

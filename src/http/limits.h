@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a request may cost, and have for names of fields, before it is refused. */
+/* What a request may cost, and have for names of fields, before it is refused; and what was accepted so. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,4 +17,6 @@ typedef struct HttpLimits {
      * none), which the caller then gives to forwarder_fields_admit(). */
     bool refuses_ambiguous_names;
     char *const *forwarder_fields;
+
+    struct KnownLines *known; /* lines that were accepted under these limits; NULL: none are remembered */
 } HttpLimits;

@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* llhttp splits the head into fields; what they mean for the message's framing, its host and its target is
- * decided here. It is given nothing but scanned heads (head.c), so that its versions 8.1 to 9.x give the same
- * answers. */
+/* What the fields mean for the message's framing, its host and its target. */
 #include "http/parser.h"
 
 #include "base/cleanup.h"
+#include "http/splitter.h"
 #include "http/syntax.h"
 #include "http/target.h"
-
-#include <errno.h>
-#include <llhttp.h>
-#include <stdlib.h>
-
-/* The parser's view while llhttp runs. */
-typedef struct Splitter {
-    llhttp_t llhttp; /* first: the callbacks get a pointer to it */
-    Request *request;
-    unsigned max_fields;
-    int result; /* of a callback that stopped it */
-} Splitter;
 
 /* What the fields say together. */
 typedef struct Semantics {
     Span host;
+    bool host_is_known; /* from a request that was accepted with it */
     Span content_length;
     unsigned n_hosts;
     unsigned n_content_lengths;
@@ -39,119 +27,7 @@ static int refuse(Request *r, int status, const char *reason)
     return status;
 }
 
-/* --- fields, by llhttp --- */
-
-static int fields_grow(Splitter *s)
-{
-    Request *r = s->request;
-    size_t capacity = r->fields_capacity ? 2 * r->fields_capacity : 32;
-    Field *fields;
-
-    if (r->n_fields >= s->max_fields)
-        return refuse(r, 431, "too many fields");
-    fields = reallocarray(r->fields, capacity, sizeof(*fields));
-    if (!fields)
-        return -ENOMEM;
-    r->fields = fields;
-    r->fields_capacity = capacity;
-    return 0;
-}
-
-static int on_name(llhttp_t *llhttp, const char *data, size_t size)
-{
-    Splitter *s = (Splitter *)llhttp;
-    Request *r = s->request;
-
-    if (r->n_fields == r->fields_capacity) {
-        s->result = fields_grow(s);
-        if (s->result != 0)
-            return HPE_USER;
-    }
-    r->fields[r->n_fields++] = (Field){{data, size}, {data + size, 0}};
-
-    /* "An ordinary field": llhttp would look into Content-Length, Transfer-Encoding, Connection and Upgrade,
-     * and its versions disagree on which of them to refuse. */
-    llhttp->header_state = 0;
-    return 0;
-}
-
-static int on_value(llhttp_t *llhttp, const char *data, size_t size)
-{
-    Request *r = ((Splitter *)llhttp)->request;
-
-    r->fields[r->n_fields - 1].value = span_trim((Span){data, size});
-    return 0;
-}
-
-static int on_head(llhttp_t *llhttp)
-{
-    llhttp->upgrade = 0;
-    return HPE_PAUSED; /* bodies are framed by chunked.c and by the caller */
-}
-
-static const llhttp_settings_t settings = {
-    .on_header_field = on_name,
-    .on_header_value = on_value,
-    .on_headers_complete = on_head,
-};
-
-/* llhttp numbers RFC 9110's and WebDAV's methods up to UNLINK in all its versions; behind come those of other
- * protocols and those that only some versions know. */
-static bool method_is_known(Span method)
-{
-    for (int i = 0; i <= HTTP_UNLINK; i++)
-        if (i != HTTP_CONNECT && span_equal(method, span_of(llhttp_method_name((llhttp_method_t)i))))
-            return true;
-    return false;
-}
-
-#ifdef LLHTTP_SSE42
-/* Finds the end of a value 16 octets at a time; otherwise the same as llhttp_execute(). */
-int llhttp__internal_execute_sse42(llhttp__internal_t *parser, const char *data, const char *end);
-#endif
-
-static llhttp_errno_t execute(llhttp_t *llhttp, const char *data, size_t size)
-{
-#ifdef LLHTTP_SSE42
-    if (__builtin_cpu_supports("sse4.2"))
-        return (llhttp_errno_t)llhttp__internal_execute_sse42(llhttp, data, data + size);
-#endif
-    return llhttp_execute(llhttp, data, size);
-}
-
-static int split_fields(Request *r, const char *head, size_t size, unsigned max_fields)
-{
-    Splitter s = {.request = r, .max_fields = max_fields};
-    llhttp_errno_t e;
-
-    llhttp_init(&s.llhttp, HTTP_REQUEST, &settings);
-    s.llhttp.lenient_flags |= LENIENT_VERSION; /* HTTP/1.2 is for us to serve, RFC 9110 §2.5 */
-    e = execute(&s.llhttp, head, size);
-    if (s.result != 0)
-        return s.result;
-    if (e == HPE_PAUSED && llhttp_get_error_pos(&s.llhttp) == head + size) {
-        if (s.llhttp.method <= HTTP_UNLINK && s.llhttp.method != HTTP_CONNECT)
-            return 0;
-    } else if (method_is_known(r->method)) {
-        return refuse(r, 400, "malformed request head");
-    }
-    return refuse(r, 501, "method not implemented");
-}
-
 /* --- request line --- */
-
-/* The scan has seen to its form: TOKEN SP TARGET SP "HTTP/1." DIGIT. */
-static void split_request_line(Request *r, const char *head, size_t size)
-{
-    const char *method_end = memchr(head, ' ', size);
-    const char *target = method_end + 1;
-    const char *target_end = memchr(target, ' ', (size_t)(head + size - target));
-
-    r->method = (Span){head, (size_t)(method_end - head)};
-    r->target = (Span){target, (size_t)(target_end - target)};
-    r->version_minor = target_end[sizeof("HTTP/1.")] != '0';
-    r->is_head = span_equal(r->method, SPAN_LITERAL("HEAD"));
-}
 
 static void split_path(Request *r, Span s)
 {
@@ -252,33 +128,49 @@ static int on_expect(Request *r, Span value)
     return 0;
 }
 
+static FieldRole role_of(Span name)
+{
+    switch (name.size) {
+    case 4:
+        return TOKEN_IS(name, "host") ? ROLE_HOST : ROLE_NONE;
+    case 6:
+        if (TOKEN_IS(name, "cookie"))
+            return ROLE_CREDENTIALS;
+        return TOKEN_IS(name, "expect") ? ROLE_EXPECT : ROLE_NONE;
+    case 10:
+        return TOKEN_IS(name, "connection") ? ROLE_CONNECTION : ROLE_NONE;
+    case 13:
+        return TOKEN_IS(name, "authorization") ? ROLE_CREDENTIALS : ROLE_NONE;
+    case 14:
+        return TOKEN_IS(name, "content-length") ? ROLE_CONTENT_LENGTH : ROLE_NONE;
+    case 17:
+        return TOKEN_IS(name, "transfer-encoding") ? ROLE_TRANSFER_ENCODING : ROLE_NONE;
+    case 19:
+        return TOKEN_IS(name, "proxy-authorization") ? ROLE_CREDENTIALS : ROLE_NONE;
+    default:
+        return ROLE_NONE;
+    }
+}
+
 static int on_field(Request *r, Semantics *m, const Field *f)
 {
-    switch (f->name.size) {
-    case 4:
-        if (TOKEN_IS(f->name, "host")) {
-            m->host = f->value;
-            m->n_hosts++;
-        }
+    switch (f->role) {
+    case ROLE_HOST:
+        m->host = f->value;
+        m->host_is_known = f->line != 0;
+        m->n_hosts++;
         break;
-    case 6:
-        if (TOKEN_IS(f->name, "expect"))
-            return on_expect(r, f->value);
+    case ROLE_EXPECT:
+        return on_expect(r, f->value);
+    case ROLE_CONNECTION:
+        on_connection(m, f->value);
         break;
-    case 10:
-        if (TOKEN_IS(f->name, "connection"))
-            on_connection(m, f->value);
+    case ROLE_CONTENT_LENGTH:
+        m->content_length = f->value;
+        m->n_content_lengths++;
         break;
-    case 14:
-        if (TOKEN_IS(f->name, "content-length")) {
-            m->content_length = f->value;
-            m->n_content_lengths++;
-        }
-        break;
-    case 17:
-        if (TOKEN_IS(f->name, "transfer-encoding"))
-            return on_transfer_encoding(r, m, f->value);
-        break;
+    case ROLE_TRANSFER_ENCODING:
+        return on_transfer_encoding(r, m, f->value);
     default:
         break;
     }
@@ -300,27 +192,37 @@ static bool is_kept(Span name, const HttpLimits *limits)
     return false;
 }
 
+static int drop_field(Request *r, Span name, const HttpLimits *limits)
+{
+    if (limits->refuses_ambiguous_names)
+        return refuse(r, 400, "'_' in the name of a field");
+    r->dropped_field = name;
+    r->n_dropped_fields++;
+    return 0;
+}
+
 static int read_fields(Request *r, Semantics *m, const HttpLimits *limits)
 {
     size_t n = 0;
+    int status = 0;
 
-    for (size_t i = 0; i < r->n_fields; i++) {
-        int status;
+    for (size_t i = 0; i < r->n_fields && status == 0; i++) {
+        Field *f = &r->fields[i];
 
-        if (is_ambiguous(r->fields[i].name) && !is_kept(r->fields[i].name, limits)) {
-            if (limits->refuses_ambiguous_names)
-                return refuse(r, 400, "'_' in the name of a field");
-            r->dropped_field = r->fields[i].name;
-            r->n_dropped_fields++;
+        if (f->line == 0 && is_ambiguous(f->name) && !is_kept(f->name, limits)) {
+            status = drop_field(r, f->name, limits);
             continue;
         }
-        r->fields[n] = r->fields[i];
-        status = on_field(r, m, &r->fields[n++]);
-        if (status != 0)
-            return status;
+        if (f->line == 0)
+            f->role = role_of(f->name);
+        status = on_field(r, m, f);
+        if (n < i)
+            r->fields[n] = *f;
+        n++;
     }
-    r->n_fields = n;
-    return 0;
+    if (status == 0)
+        r->n_fields = n;
+    return status;
 }
 
 /* --- consequences --- */
@@ -332,7 +234,7 @@ static int decide_host(Request *r, const Semantics *m)
         return refuse(r, 400, "more than one Host");
     if (m->n_hosts == 0)
         return r->version_minor == 0 ? 0 : refuse(r, 400, "no Host");
-    if (!target_authority_is_valid(m->host))
+    if (!m->host_is_known && !target_authority_is_valid(m->host))
         return refuse(r, 400, "bad Host");
     if (!r->host.data)
         r->host = m->host;
@@ -382,11 +284,11 @@ static int decide_framing(Request *r, const Semantics *m, uint64_t limit)
 int request_parse(Request *r, const char *head, size_t size, const HttpLimits *limits)
 {
     Semantics m = {0};
+    bool is_new;
     int status;
 
     *r = (Request){.fields = r->fields, .fields_capacity = r->fields_capacity, .content_length = -1};
-    split_request_line(r, head, size);
-    status = split_fields(r, head, size, limits->fields);
+    status = splitter_run(r, head, size, limits, &is_new);
     if (status == 0)
         status = parse_target(r);
     if (status == 0)
@@ -401,5 +303,7 @@ int request_parse(Request *r, const char *head, size_t size, const HttpLimits *l
     if (!r->host.data)
         r->host = (Span){"", 0};
     r->keep_alive = !m.close && (r->version_minor > 0 || m.keep_alive);
+    if (is_new && limits->known)
+        splitter_remember(r, limits->known);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a complete, scanned head to a Request: framing, host, target (RFC 9112). The only user of llhttp. */
+/* From a complete, scanned head to a Request: framing, host, target (RFC 9112). */
 #pragma once
 
 #include "http/request.h"

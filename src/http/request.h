@@ -9,12 +9,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a line of a head is to the server. */
+typedef enum FieldRole {
+    ROLE_NONE,
+    ROLE_HOST,
+    ROLE_EXPECT,
+    ROLE_CONNECTION,
+    ROLE_CONTENT_LENGTH,
+    ROLE_TRANSFER_ENCODING,
+    ROLE_CREDENTIALS, /* Authorization, Proxy-Authorization, Cookie */
+    ROLE_REQUEST_LINE,
+} FieldRole;
+
 typedef struct Field {
-    Span name;  /* as sent */
-    Span value; /* without the whitespace around it */
+    Span name;     /* as sent */
+    Span value;    /* without the whitespace around it */
+    uint64_t line; /* id of the KnownLine that it came from, 0: of none; the same id, the same octets */
+    FieldRole role;
 } Field;
 
 typedef struct Request {
+    uint64_t line; /* of the request line, as in Field */
     Span method;
     Span target; /* as sent */
     Span path;   /* raw, not decoded; "*" of OPTIONS * */

@@ -81,6 +81,7 @@ static int loop_configure(Loop *l, const Config *c, char **ret_error)
         .body = c->limits_body ? c->limits_body : UINT64_MAX,
         .refuses_ambiguous_names = strcmp(c->request_header_map, "refuse") == 0,
         .forwarder_fields = c->proxy_forwarder_headers,
+        .known = &l->known_lines,
     };
     timeout_list_init(&l->timeouts[TIMEOUT_HEAD], c->timeouts_head);
     timeout_list_init(&l->timeouts[TIMEOUT_BODY], c->timeouts_body);

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "http/date.h"
 #include "http/forwarded.h"
+#include "http/known-lines.h"
 #include "http/limits.h"
 #include "ipc/scoreboard.h"
 #include "ipc/totals.h"
@@ -101,6 +102,7 @@ typedef struct LoopOptions {
 typedef struct Loop {
     const Config *config;
     HttpLimits limits;
+    KnownLines known_lines;
     Descriptors descriptors;
     int epoll_fd;
     Source channel_source;

@@ -373,7 +373,7 @@ static void read_field(Case *c, char letter, Span value)
         c->client = value;
     for (size_t i = 0; i < ELEMENTSOF(kinds) && c->request.n_fields < FIELDS_MAX; i++)
         if (kinds[i].letter == letter)
-            c->fields[c->request.n_fields++] = (Field){span_of(kinds[i].name), value};
+            c->fields[c->request.n_fields++] = (Field){.name = span_of(kinds[i].name), .value = value};
 }
 
 static void read_fields(Case *c, Span rest)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Target: a request head, as octets from a client. However it is cut into pieces, the verdict is the same; it
- * is that of strict-request.c; and what is accepted has the properties that the rest of the server relies on.
- */
+ * is that of strict-request.c, also when its lines are known; and what is accepted has the properties that the rest of the
+ * server relies on. */
 #include "base/cleanup.h"
 #include "fuzz.h"
 #include "http/head.h"
+#include "http/known-lines.h"
 #include "http/parser.h"
 #include "strict-request.h"
 
@@ -171,8 +172,15 @@ static void run(Span input, const HttpLimits *limits)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 0)
-        for (size_t i = 0; i < ELEMENTSOF(limits_of_runs); i++)
-            run((Span){(const char *)data, size}, &limits_of_runs[i]);
+    for (size_t i = 0; size > 0 && i < ELEMENTSOF(limits_of_runs); i++) {
+        HttpLimits limits = limits_of_runs[i];
+        KnownLines known = {0};
+        Span input = {(const char *)data, size};
+
+        run(input, &limits);
+        limits.known = &known;
+        run(input, &limits); /* learns lines, and */
+        run(input, &limits); /* knows them */
+    }
     return 0;
 }

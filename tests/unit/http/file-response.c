@@ -226,7 +226,7 @@ static void check_close(Response *r)
 {
     static const Case close = {.fields = {{"Connection", "close"}}};
     const FileVersion file = {.size = 1000, .modified = MODIFIED, .now = MODIFIED};
-    Field field = {SPAN_LITERAL("Range"), SPAN_LITERAL("bytes=1000-")};
+    Field field = {.name = SPAN_LITERAL("Range"), .value = SPAN_LITERAL("bytes=1000-")};
     Request unsatisfiable = {.method = SPAN_LITERAL("GET"), .fields = &field, .n_fields = 1};
     uint64_t offset, n;
 

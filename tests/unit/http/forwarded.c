@@ -284,7 +284,8 @@ static void check(const TrustedProxies *t, const Case *c)
     int status;
 
     for (; r.n_fields < 4 && c->fields[r.n_fields][0]; r.n_fields++)
-        fields[r.n_fields] = (Field){span_of(c->fields[r.n_fields][0]), span_of(c->fields[r.n_fields][1])};
+        fields[r.n_fields] =
+            (Field){.name = span_of(c->fields[r.n_fields][0]), .value = span_of(c->fields[r.n_fields][1])};
     status = forwarded_resolve(trusted ? t : NULL, PROXY_HEADERS_ALL, &r, &f);
     if (!ok(status == c->status && (status == 0 ? is_as_expected(c, &f) : r.reason != NULL), "case %td",
             c - cases))
@@ -314,8 +315,8 @@ static void check_reasons(const TrustedProxies *t)
         Forwarded f;
 
         for (; r.n_fields < 2 && reasons[i].fields[r.n_fields][0]; r.n_fields++)
-            fields[r.n_fields] =
-                (Field){span_of(reasons[i].fields[r.n_fields][0]), span_of(reasons[i].fields[r.n_fields][1])};
+            fields[r.n_fields] = (Field){.name = span_of(reasons[i].fields[r.n_fields][0]),
+                                         .value = span_of(reasons[i].fields[r.n_fields][1])};
         is_int(forwarded_resolve(t, PROXY_HEADERS_ALL, &r, &f), 400);
         is_string(r.reason, reasons[i].reason);
     }

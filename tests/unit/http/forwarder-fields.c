@@ -30,7 +30,7 @@ static size_t split(const char *names, Field to[static 8])
     size_t n = 0;
 
     for (const char *s = names; *s; s += *s == ' ') {
-        to[n++] = (Field){{s, strcspn(s, " ")}, {"v", 1}};
+        to[n++] = (Field){.name = {s, strcspn(s, " ")}, .value = {"v", 1}};
         s += strcspn(s, " ");
     }
     return n;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests and what becomes of them, from tests/http/ *.http (README.md there tells how they are written); each is
- * fed whole, octet by octet, and split at each point; then mutated at random, where all that can be said is that
- * the splits make no difference, and (compare, by the digest of what becomes of the mutants) that the version of
- * llhttp makes none. What is about whole servers alone (< ~ \w \e) is skipped. */
+ * fed whole, octet by octet, and split at each point, without a memory of lines and with that of all requests before; then
+ * mutated at random, where all that can be said is that the splits and the memory make no difference, and (compare, by the
+ * digest of what becomes of the mutants) that the version of llhttp makes none. What is about whole servers alone
+ * (< ~ \w \e) is skipped. */
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "feed.h"
+#include "http/known-lines.h"
 #include "tap.h"
 
 #include <assert.h>
@@ -19,7 +21,9 @@ typedef struct Case {
     char *input;
     size_t size;
     HttpLimits limits;
-    char *expected; /* lines that begin with '=' or '!' */
+    bool has_own_limits;
+    KnownLines *known; /* of all cases, or of this one where it has limits of its own */
+    char *expected;    /* lines that begin with '=' or '!' */
 } Case;
 
 /* --- tables --- */
@@ -74,8 +78,11 @@ static const char *push_escape(Case *c, const char *s)
     return s + 1;
 }
 
-static void set_limits(HttpLimits *l, char *words)
+static void set_limits(Case *c, char *words)
 {
+    HttpLimits *l = &c->limits;
+
+    c->has_own_limits = true;
     for (char *word = strtok(words, " \n"); word; word = strtok(NULL, " \n")) {
         char *equals = strchr(word, '=');
         uint64_t n;
@@ -132,7 +139,7 @@ static bool case_read(FILE *from, Case *c)
         if (line[0] == '#')
             snprintf(c->title, sizeof(c->title), "%.*s", (int)strcspn(line + 2, "\n"), line + 2);
         else if (line[0] == '@')
-            set_limits(&c->limits, line + 1);
+            set_limits(c, line + 1);
         else if (line[0] == '=' || line[0] == '!')
             add_expected(c, line);
         else if (line[0] != '<' && line[0] != '~')
@@ -161,14 +168,29 @@ static bool as_expected(const Case *c, const char *text)
     return true;
 }
 
-static bool same(Span input, const HttpLimits *limits, const char *whole, const size_t *cuts, size_t n_cuts)
+static bool same_with(KnownLines *known, const Case *c, Span input, const char *whole, const size_t *cuts,
+                      size_t n_cuts)
 {
-    _cleanup_free_ char *text = feed(input, limits, cuts, n_cuts);
+    HttpLimits limits = c->limits;
+    _cleanup_free_ char *text = (limits.known = known, feed(input, &limits, cuts, n_cuts));
 
     if (strcmp(text, whole) == 0)
         return true;
-    printf("# with %zu cuts, the first at %zu:\n%s# whole:\n%s", n_cuts, cuts[0], text, whole);
+    printf("# with %s memory and %zu cuts, the first at %zu:\n%s# whole:\n%s", known ? "a" : "no", n_cuts,
+           n_cuts > 0 ? cuts[0] : 0, text, whole);
     return false;
+}
+
+static bool same(const Case *c, Span input, const char *whole, const size_t *cuts, size_t n_cuts)
+{
+    return same_with(NULL, c, input, whole, cuts, n_cuts) &&
+           same_with(c->known, c, input, whole, cuts, n_cuts);
+}
+
+/* The first time it learns lines, the second time it knows them. */
+static bool memory_makes_no_difference(const Case *c, Span input, const char *whole)
+{
+    return same_with(c->known, c, input, whole, NULL, 0) && same_with(c->known, c, input, whole, NULL, 0);
 }
 
 /* The work is quadratic in the input. */
@@ -180,7 +202,7 @@ static size_t step_for(Span input)
 static bool every_split_is_the_same(const Case *c, Span input, const char *whole)
 {
     for (size_t cut = 1; cut < input.size; cut += step_for(input))
-        if (!same(input, &c->limits, whole, &cut, 1))
+        if (!same(c, input, whole, &cut, 1))
             return false;
     return true;
 }
@@ -193,7 +215,7 @@ static bool octet_by_octet_is_the_same(const Case *c, Span input, const char *wh
     assert(cuts);
     for (size_t cut = 1; cut < input.size; cut += step_for(input))
         cuts[n++] = cut;
-    return n == 0 || same(input, &c->limits, whole, cuts, n);
+    return n == 0 || same(c, input, whole, cuts, n);
 }
 
 /* --- random inputs --- */
@@ -265,7 +287,8 @@ static bool mutants_do_not_care_for_splits(const Case *c, uint64_t n_mutants, ui
         cuts[2] = cuts[1] + random_below(size - cuts[1] + 1);
         whole = feed(input, &c->limits, NULL, 0);
         digest_add(digest, whole);
-        if (!same(input, &c->limits, whole, cuts, 3) || !octet_by_octet_is_the_same(c, input, whole))
+        if (!memory_makes_no_difference(c, input, whole) || !same(c, input, whole, cuts, 3) ||
+            !octet_by_octet_is_the_same(c, input, whole))
             return false;
     }
     return true;
@@ -280,13 +303,14 @@ static void check(const Case *c, uint64_t n_mutants)
 
     if (!tap_report(good, "%s", c->title))
         printf("# got:\n%s", whole);
+    tap_report(memory_makes_no_difference(c, input, whole), "%s: of known lines", c->title);
     tap_report(every_split_is_the_same(c, input, whole), "%s: split anywhere", c->title);
     tap_report(octet_by_octet_is_the_same(c, input, whole), "%s: octet by octet", c->title);
     good = mutants_do_not_care_for_splits(c, n_mutants, &digest);
     tap_report(good, "%s: mutants, %016" PRIx64, c->title, digest);
 }
 
-static void check_table(const char *path, uint64_t n_mutants)
+static void check_table(const char *path, KnownLines *known, uint64_t n_mutants)
 {
     FILE *from = fopen(path, "re");
     Case c = {0};
@@ -296,8 +320,12 @@ static void check_table(const char *path, uint64_t n_mutants)
         return;
     }
     printf("# %s\n", path);
-    while (case_read(from, &c))
+    while (case_read(from, &c)) {
+        KnownLines own = {0};
+
+        c.known = c.has_own_limits ? &own : known;
         check(&c, n_mutants);
+    }
     case_reset(&c);
     fclose(from);
 }
@@ -306,6 +334,7 @@ static void check_table(const char *path, uint64_t n_mutants)
 int main(int argc, char **argv)
 {
     uint64_t n_mutants = 20;
+    KnownLines known = {0};
     glob_t paths;
     int r = glob(TESTS_SRCDIR "/http/*.http", 0, NULL, &paths);
 
@@ -313,7 +342,7 @@ int main(int argc, char **argv)
     printf("# llhttp %d.%d.%d\n", LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH);
     if (ok(r == 0, "tables are found")) {
         for (size_t i = 0; i < paths.gl_pathc; i++)
-            check_table(paths.gl_pathv[i], n_mutants);
+            check_table(paths.gl_pathv[i], &known, n_mutants);
         globfree(&paths);
     }
     return tap_done();

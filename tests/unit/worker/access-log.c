@@ -27,11 +27,11 @@ static const char *read_file(const char *name)
 }
 
 static Field fields[] = {
-    {SPAN_LITERAL("Host"), SPAN_LITERAL("example.org")},
-    {SPAN_LITERAL("Referer"), SPAN_LITERAL("http://a/\"b\"")},
-    {SPAN_LITERAL("User-Agent"), SPAN_LITERAL("curl/8\x1b[31m")},
-    {SPAN_LITERAL("Authorization"), SPAN_LITERAL("Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")},
-    {SPAN_LITERAL("X-Empty"), SPAN_LITERAL("")},
+    {.name = SPAN_LITERAL("Host"), .value = SPAN_LITERAL("example.org")},
+    {.name = SPAN_LITERAL("Referer"), .value = SPAN_LITERAL("http://a/\"b\"")},
+    {.name = SPAN_LITERAL("User-Agent"), .value = SPAN_LITERAL("curl/8\x1b[31m")},
+    {.name = SPAN_LITERAL("Authorization"), .value = SPAN_LITERAL("Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")},
+    {.name = SPAN_LITERAL("X-Empty"), .value = SPAN_LITERAL("")},
 };
 
 static Request request = {

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking up lines by their octets, and which to forget. */
+#include "http/known-lines.h"
+
+#include "base/cleanup.h"
+
+_Static_assert(KNOWN_LINES_MAX <= UINT8_MAX && KNOWN_LINE_MAX <= UINT8_MAX, "they are kept in octets");
+
+/* An odd number whose bits look random: that of the golden ratio. */
+#define FACTOR UINT64_C(0x9e3779b97f4a7c15)
+
+/* Eight octets at a time, the last ones twice. */
+static unsigned hash_line(const char *data, size_t size)
+{
+    uint64_t h = size, word = 0;
+
+    for (size_t i = 0; i + sizeof word <= size; i += sizeof word) {
+        memcpy(&word, data + i, sizeof word);
+        h = (h ^ word) * FACTOR;
+        h ^= h >> 32;
+    }
+    memcpy(&word, data + (size < sizeof word ? 0 : size - sizeof word), MIN(size, sizeof word));
+    return (unsigned)((h ^ word) * FACTOR >> 58);
+}
+
+/* 0: not known. */
+static uint8_t look_up(const KnownLines *k, bool is_request_line, const char *data, size_t size)
+{
+    const char *lf = memchr(data, '\n', MIN(size, (size_t)KNOWN_LINE_MAX));
+
+    if (!lf)
+        return 0;
+    size = (size_t)(lf + 1 - data);
+    for (uint32_t bucket = k->by_hash[hash_line(data, size)]; bucket; bucket >>= 8)
+        if (known_line_is(&k->lines[(uint8_t)bucket], is_request_line, data, size))
+            return (uint8_t)bucket;
+    return 0;
+}
+
+const KnownLine *known_lines_find(KnownLines *k, bool is_request_line, const char *data, size_t size)
+{
+    const KnownLine *l = known_lines_find_again(k, is_request_line, data, size);
+    uint8_t i = l ? k->last : look_up(k, is_request_line, data, size);
+
+    if (i == 0)
+        return NULL;
+    if (!l)
+        k->lines[k->last].next = i;
+    k->last = i;
+    k->lines[i].is_recent = true;
+    return &k->lines[i];
+}
+
+/* The clock algorithm: what came again since the hand was there has another round. */
+static KnownLine *forget_one(KnownLines *k)
+{
+    for (;;) {
+        KnownLine *l;
+
+        k->hand = (uint8_t)(k->hand % (KNOWN_LINES_MAX - 1) + 1); /* never 0 */
+        l = &k->lines[k->hand];
+        if (!l->is_recent)
+            return l;
+        l->is_recent = false;
+    }
+}
+
+void known_lines_add(KnownLines *k, Span text, const Field *f)
+{
+    uint32_t *bucket;
+    KnownLine *l;
+
+    if (text.size > KNOWN_LINE_MAX)
+        return;
+    l = forget_one(k);
+    *l = (KnownLine){
+        .id = ++k->n_added * KNOWN_LINES_MAX + k->hand,
+        .size = (uint8_t)text.size,
+        .name_size = (uint8_t)f->name.size,
+        .value_start = (uint8_t)(f->value.data - text.data),
+        .value_size = (uint8_t)f->value.size,
+        .role = (uint8_t)f->role,
+    };
+    memcpy(l->text, text.data, text.size);
+    bucket = &k->by_hash[hash_line(text.data, text.size)];
+    *bucket = *bucket << 8 | k->hand;
+}
