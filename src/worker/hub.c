@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "worker/alarm.h"
 #include "worker/drain.h"
-#include "worker/handover.h"
 #include "worker/hub-state.h"
 #include "worker/requests.h"
 #include "wsgi/interpreter.h"
@@ -56,33 +55,40 @@ static void hub_begin_ready(Hub *h)
 static void hub_trim(Hub *h)
 {
     h->loop->must_trim = false;
+    requests_flush(h->loop);
     hub_leave(h);
     interpreter_collect();
     malloc_trim(0);
     hub_enter(h);
 }
 
+/* A turn that begins with its second half, as what comes before a wait comes before that of gevent's hub. 0 or negative
+ * errno. */
+static int hub_turn(Hub *h)
+{
+    Loop *l = h->loop;
+    int r = loop_look(l, false);
+
+    if (r < 0)
+        return r;
+    hub_begin_ready(h);
+    fiber_wake_progressed(h);
+    if (l->must_trim && !requests_are_ready(l))
+        hub_trim(h);
+    return loop_prepare(l);
+}
+
 /* True: the loop is done. */
 static bool hub_drive(Hub *h)
 {
     Loop *l = h->loop;
-    int r = loop_turn(l, false);
 
-    if (r < 0)
-        h->error = r;
-    if (h->error < 0)
+    if (h->error == 0)
+        h->error = hub_turn(h);
+    if (h->error < 0 || drain_is_finished(l))
         return true;
-    hub_begin_ready(h);
-    fiber_wake_progressed(h);
-    requests_flush(l);
-    handover_offer(l); /* what finds no greenlet free, as no turn may follow before one is */
-    if (l->must_trim && !requests_are_ready(l))
-        hub_trim(h);
-    if (drain_is_finished(l))
-        return true;
-    if (requests_are_ready(l))
+    if (!loop_may_wait(l))
         greenlets_call_soon();
-    loop_publish(l);
     alarm_set(l, UINT64_MAX);
     return false;
 }

@@ -310,8 +310,8 @@ static void loop_update_date(Loop *l)
     date_format(t, l->date);
 }
 
-/* The number of exchanges comes last: who reads 0 there reads a time that holds. */
-void loop_publish(const Loop *l)
+/* Shows in the scoreboard how it stands. The number of exchanges comes last: who reads 0 there reads a time that holds. */
+static void loop_publish(const Loop *l)
 {
     ScoreboardSeat *s = l->seat;
 
@@ -329,10 +329,9 @@ static int loop_fail(int r)
     return r;
 }
 
-int loop_turn(Loop *l, bool may_block)
+int loop_prepare(Loop *l)
 {
-    struct epoll_event events[EVENTS_PER_TURN];
-    int n, r;
+    int r;
 
     requests_flush(l);
     loop_free_closed(l);
@@ -344,9 +343,21 @@ int loop_turn(Loop *l, bool may_block)
     handover_offer(l);
     if (l->is_draining)
         drain_advance(l);
-    may_block = may_block && !requests_are_ready(l) && !drain_is_finished(l);
     loop_publish(l);
-    n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
+    return 0;
+}
+
+/* What accept_connections() finds may be ready, or answered already. */
+bool loop_may_wait(const Loop *l)
+{
+    return !requests_are_ready(l) && l->n_unsent == 0 && !drain_is_finished(l);
+}
+
+int loop_look(Loop *l, bool may_block)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
+
     if (n < 0 && errno != EINTR)
         return loop_fail(-errno);
     l->now = clock_now_usec();
@@ -358,6 +369,13 @@ int loop_turn(Loop *l, bool may_block)
         accept_connections(l);
     loop_expire(l);
     return n < 0 ? 0 : n;
+}
+
+int loop_turn(Loop *l, bool may_block)
+{
+    int r = loop_prepare(l);
+
+    return r < 0 ? r : loop_look(l, may_block && loop_may_wait(l));
 }
 
 /* --- in a child of the application --- */

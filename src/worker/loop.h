@@ -188,8 +188,11 @@ int loop_watch(Loop *l, int fd, uint32_t events, void *source);
  * errno. */
 int loop_turn(Loop *l, bool may_block);
 
-/* Shows in the scoreboard how it stands. A turn does so before it waits; who waits elsewhere does it himself. */
-void loop_publish(const Loop *l);
+/* The halves of a turn, for who waits elsewhere: what is to be done before a wait, 0 or negative errno; whether
+ * something is left that no event will tell of, so that there is nothing to wait for; and the rest. */
+int loop_prepare(Loop *l);
+bool loop_may_wait(const Loop *l);
+int loop_look(Loop *l, bool may_block);
 
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);

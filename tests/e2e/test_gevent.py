@@ -370,6 +370,16 @@ def test_requests_finish_before_the_worker_does(start, gate):
     poll(lambda: not old & set(processes(server)), "the old worker to end")
 
 
+def test_idle_connections_go_to_the_new_generation(start):
+    """Without anything else that happens in the old worker; if not, it is killed, as the log says at the end."""
+    server = start()
+    with server.connect() as connection:
+        old = value(connection.request(target="/env"))["pid"]
+        server.signal(1)
+        poll(lambda: old not in processes(server), "the old worker to end")
+        assert value(connection.request(target="/env"))["pid"] in workers(server)
+
+
 def test_requests_that_do_not_finish_are_cut_off(start, gate):
     server = start(timeouts_graceful="1s")
     ask(server, 3, f"/wait?{gate}")

@@ -176,6 +176,25 @@ static void test_answer_while_flushing(void)
     pair_stop(&p);
 }
 
+/* An answer that is made before the wait for events is sent without one. */
+static void test_answer_before_a_wait(void)
+{
+    char answer[1024];
+    int client;
+    Rig g;
+
+    rig_start(&g, NULL);
+    client = rig_connect(&g);
+    is_int(send(client, OPTIONS, strlen(OPTIONS), 0), (long)strlen(OPTIONS));
+    g.loop->listeners->is_ready = true;
+    is_int(loop_turn(g.loop, true), 0);
+    is_int(loop_turn(g.loop, false), 0);
+    ok(recv(client, answer, sizeof answer, MSG_DONTWAIT) > 0);
+    close(client);
+    is_int(rig_turn_until(&g, 0), 0);
+    rig_stop(&g);
+}
+
 /* A request whose connection can't be watched is dropped where it is taken from the queue, and not before. */
 static void test_ready_without_watch(void)
 {
@@ -284,6 +303,7 @@ int main(void)
     test_memory_of_a_body();
     test_ready_behind_answers();
     test_answer_while_flushing();
+    test_answer_before_a_wait();
     test_ready_without_watch();
     test_replacement_is_asked_again();
     return tap_done();
