@@ -147,6 +147,7 @@ static void member_drive(Member *m)
     bool may_block;
     int n = 0;
 
+    w->loop->is_spared = member_is_spare(m);
     for (;;) {
         if (!member_run_ready(m))
             return;

@@ -350,7 +350,7 @@ int loop_prepare(Loop *l)
 /* What accept_connections() finds may be ready, or answered already. */
 bool loop_may_wait(const Loop *l)
 {
-    return !requests_are_ready(l) && l->n_unsent == 0 && !drain_is_finished(l);
+    return (l->is_spared || !requests_are_ready(l)) && l->n_unsent == 0 && !drain_is_finished(l);
 }
 
 int loop_look(Loop *l, bool may_block)

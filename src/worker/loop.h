@@ -156,6 +156,7 @@ typedef struct Loop {
     size_t n_checked_out;      /* connections in the application */
     size_t n_slots;            /* applications that may run at a time */
     bool is_unmanned;          /* nobody could begin with another one now */
+    bool is_spared;            /* whoever drives runs no application: what is ready waits for somebody else */
     bool has_siblings;
     bool must_trim; /* the crew is to give back memory, when there is nothing else to do */
     Flusher *flusher;

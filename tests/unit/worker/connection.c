@@ -296,6 +296,31 @@ static void test_clock_of_a_live_body(void)
     pair_stop(&p);
 }
 
+/* Who drives and runs no application sleeps while a request is ready: somebody else comes for it. The other connection
+ * ends at its time. */
+static void test_spared(void)
+{
+    int clients[2], n = 0;
+    Rig g;
+
+    rig_start(&g, NULL);
+    clients[0] = rig_connect(&g);
+    is_int(send(clients[0], "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, 0), 27);
+    is_int(rig_turn_until(&g, 1), 1);
+    is_int(g.loop->ready.n, 1);
+    clients[1] = rig_connect(&g);
+    is_int(rig_turn_until(&g, 2), 2);
+    timeout_list_first(&g.loop->timeouts[TIMEOUT_HEAD])->deadline = g.loop->now + 20 * USEC_PER_MSEC;
+    g.loop->is_spared = true;
+    for (; g.loop->n_connections == 2; n++)
+        loop_turn(g.loop, true);
+    ok(n < 10, "%d turns", n);
+    connection_close(g.loop, connection_queue_pop(&g.loop->ready));
+    close(clients[0]);
+    close(clients[1]);
+    rig_stop(&g);
+}
+
 int main(void)
 {
     test_clock_of_a_live_body();
@@ -305,6 +330,7 @@ int main(void)
     test_answer_while_flushing();
     test_answer_before_a_wait();
     test_ready_without_watch();
+    test_spared();
     test_replacement_is_asked_again();
     return tap_done();
 }
