@@ -108,6 +108,14 @@ int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error)
     return r < 0 ? r : accept_set(l, !l->is_held);
 }
 
+/* EPOLLEXCLUSIVE may have woken this worker alone. */
+static void accept_leave(const Loop *l)
+{
+    uint64_t one = 1;
+
+    (void)!write(l->doorbell, &one, sizeof one);
+}
+
 /* EPOLLEXCLUSIVE: a connection wakes one worker, not all (epoll_ctl(2)). */
 static int accept_watch(Loop *l, int fd, void *source, bool accepting)
 {
@@ -120,6 +128,8 @@ int accept_set(Loop *l, bool accepting)
 {
     if (l->is_accepting == accepting)
         return 0;
+    if (!accepting && l->has_unread)
+        accept_leave(l);
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
         int r = accept_watch(l, listener->fd, listener, accepting);
@@ -244,14 +254,6 @@ static bool accept_one(Loop *l, Listener *listener)
         accept_make_room(l);
     r = connection_new(l, listener, fd, &peer);
     return r < 0 ? on_accept_error(l, -r) : true;
-}
-
-/* EPOLLEXCLUSIVE may have woken this worker alone. */
-static void accept_leave(const Loop *l)
-{
-    uint64_t one = 1;
-
-    (void)!write(l->doorbell, &one, sizeof one);
 }
 
 void accept_on_doorbell(Loop *l)

@@ -360,6 +360,7 @@ int loop_look(Loop *l, bool may_block)
 
     if (n < 0 && errno != EINTR)
         return loop_fail(-errno);
+    l->has_unread = n == EVENTS_PER_TURN;
     l->now = clock_now_usec();
     loop_update_date(l);
     for (int i = 0; i < n; i++)

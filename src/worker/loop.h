@@ -117,6 +117,7 @@ typedef struct Loop {
     Source doorbell_source;
     int doorbell;             /* rung for the siblings when a connection is left to them */
     bool is_rung;             /* one of them has done so */
+    bool has_unread;          /* the last wait may have left events in the epoll set */
     bool is_accepting;        /* the listeners, the doorbell and the queue are in the epoll set */
     bool is_held;             /* … and may not be before the supervisor has heard READY and said GO */
     Check *check;             /* NULL: there is none */

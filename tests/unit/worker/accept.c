@@ -3,6 +3,7 @@
  * full worker. */
 #include "worker/accept.h"
 
+#include "base/cleanup.h"
 #include "base/fd.h"
 #include "ipc/channel.h"
 #include "rig.h"
@@ -227,6 +228,31 @@ static void test_full(void)
     stop(&g, clients, 3);
 }
 
+/* More events than one wait tells of: among those that are left may be one that woke this worker alone, and it goes with
+ * the listener. */
+static void test_unread_events(void)
+{
+    int clients[300];
+    uint64_t n;
+    Rig g;
+
+    rig_start(&g, "workers.count=2", NULL);
+    for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+        clients[i] = rig_connect(&g);
+        is_int(rig_turn_until(&g, i + 1), i + 1);
+    }
+    for (size_t i = 1; i < ELEMENTSOF(clients); i++)
+        is_int(send(clients[i], "G", 1, 0), 1);
+    loop_turn(g.loop, false);
+    is_int(read(g.doorbell, &n, sizeof n), -1);
+    g.loop->n_checked_out = 1;
+    loop_turn(g.loop, false);
+    ok(!g.loop->is_accepting);
+    is_int(read(g.doorbell, &n, sizeof n), sizeof n);
+    g.loop->n_checked_out = 0;
+    stop(&g, clients, ELEMENTSOF(clients));
+}
+
 int main(void)
 {
     void (*const tests[])(void) = {test_aborted_while_draining,
@@ -237,7 +263,8 @@ int main(void)
                                    test_exhaustion,
                                    test_leave,
                                    test_ring_on,
-                                   test_full};
+                                   test_full,
+                                   test_unread_events};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++)
         tests[i]();
