@@ -243,14 +243,21 @@ static int take_octets(const Wire *w, const char *octets, size_t size, int memor
     return r == 0 ? read_octets(memory, in_size, body_size, &ret->body) : r;
 }
 
-static int decode(const Wire *w, const char *octets, size_t size, int *fds, size_t n_fds, Parcel *ret)
+/* is_cut: threads of the application took descriptors that had been free a moment before, recvmsg(2). The first one
+ * to be received is the connection's. */
+static int decode(const Wire *w, const char *octets, size_t size, int *fds, size_t n_fds, bool is_cut,
+                  Parcel *ret)
 {
     bool is_inline = w->in_size <= PARCEL_INLINE_MAX && w->in_size + w->body_size <= PARCEL_INLINE_MAX;
     size_t n_expected = 1 + !is_inline + (w->body_file_size > 0);
+    int r;
 
-    if (n_fds != n_expected || !is_connection(fds[0]))
+    if (n_fds == 0)
+        return is_cut ? -EMFILE : -EPROTO;
+    is_cut = is_cut && n_fds < n_expected;
+    if ((n_fds != n_expected && !is_cut) || !is_connection(fds[0]))
         return -EPROTO;
-    if (w->body_file_size > 0 && !is_file_of(fds[n_fds - 1], w->body_file_size))
+    if (!is_cut && w->body_file_size > 0 && !is_file_of(fds[n_fds - 1], w->body_file_size))
         return -EPROTO;
     ret->flags = w->flags;
     ret->listener = w->listener;
@@ -264,9 +271,12 @@ static int decode(const Wire *w, const char *octets, size_t size, int *fds, size
     memcpy(ret->server_address, w->server_address, sizeof ret->server_address);
     memcpy(ret->server_port, w->server_port, sizeof ret->server_port);
     ret->fd = TAKE_FD(fds[0]);
+    if (is_cut)
+        return PARCEL_E_CUT;
     if (w->body_file_size > 0)
         ret->body_fd = TAKE_FD(fds[n_fds - 1]);
-    return take_octets(w, octets, size, is_inline ? -EBADF : fds[1], ret);
+    r = take_octets(w, octets, size, is_inline ? -EBADF : fds[1], ret);
+    return r < 0 && r != -EPROTO ? PARCEL_E_CUT : r;
 }
 
 /* recvmsg() returns 0 for an empty packet, too. */
@@ -310,8 +320,8 @@ int parcel_receive(int queue, Parcel *ret)
     if (n < 0)
         return (int)n;
     n_fds = take_fds(&mh, fds);
-    if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && (size_t)n >= sizeof wire && wire_is_valid(&wire))
-        r = decode(&wire, octets, (size_t)n - sizeof wire, fds, n_fds, ret);
+    if ((mh.msg_flags & MSG_TRUNC) == 0 && (size_t)n >= sizeof wire && wire_is_valid(&wire))
+        r = decode(&wire, octets, (size_t)n - sizeof wire, fds, n_fds, mh.msg_flags & MSG_CTRUNC, ret);
     else if (n == 0 && n_fds == 0 && queue_is_shut(queue))
         r = -EPIPE;
     for (size_t i = 0; i < n_fds; i++)
@@ -338,7 +348,7 @@ int parcel_peek(int queue, usec_t *ret_ready_usec)
 
     while ((n = recv(queue, &wire, sizeof wire, MSG_PEEK | MSG_DONTWAIT)) < 0)
         if (errno != EINTR)
-            return -EAGAIN;
+            return -errno;
     *ret_ready_usec = (size_t)n == sizeof wire && wire_is_valid(&wire) ? wire.ready_usec : 0;
     return 0;
 }

@@ -17,6 +17,9 @@
 #define PARCEL_FORMAT 1
 #define PARCEL_INLINE_MAX (16 * 1024)
 
+/* Out of the queue, but without its octets, for want of memory or of descriptors. */
+#define PARCEL_E_CUT 1
+
 typedef enum ParcelFlag {
     PARCEL_READY = 1 << 0,               /* the request is complete */
     PARCEL_HAS_BODY = 1 << 1,            /* … and its body is here, without its framing */
@@ -50,14 +53,14 @@ typedef struct Parcel {
  * then has nothing of it. */
 int parcel_send(int queue, const Parcel *p);
 
-/* Never waits. The caller owns what is in *ret: parcel_deinit(), or each part taken. 0; -EAGAIN: there is
- * none; -EMFILE: no descriptors are left for one, which stays in the queue; -EPROTO: malformed, nothing of it
- * is kept; -EPIPE: the queue is gone; or another negative errno. */
+/* Never waits. The caller owns what is in *ret: parcel_deinit(), or each part taken. 0; PARCEL_E_CUT: in and body are
+ * not to be looked at; -EAGAIN: there is none; -EMFILE: no descriptors are left for one, which stays in the queue;
+ * -EPROTO: malformed, nothing of it is kept; -EPIPE: the queue is gone; or another negative errno. */
 int parcel_receive(int queue, Parcel *ret);
 
 /* Closes its descriptors, frees its octets. */
 void parcel_deinit(Parcel *p);
 
-/* Since when the first one in the queue is a complete request; 0: it is none. 0 or -EAGAIN: the queue is
- * empty. Does not look at the rest of it. */
+/* Since when the first one in the queue is a complete request; 0: it is none. 0; -EAGAIN: the queue is empty; or
+ * another negative errno. Does not look at the rest of it. */
 int parcel_peek(int queue, usec_t *ret_ready_usec);

@@ -8,6 +8,7 @@
 #include "base/message-ids.h"
 #include "base/socket-address.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
 #include "worker/handover.h"
 
 #include <arpa/inet.h>
@@ -124,23 +125,36 @@ static int accept_watch(Loop *l, int fd, void *source, bool accepting)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
+int accept_watch_queue(Loop *l, bool watch)
+{
+    int r;
+
+    if (l->handover.in < 0 || l->handover.is_watched == watch)
+        return 0;
+    r = accept_watch(l, l->handover.in, &l->handover.in_source, watch);
+    if (r == 0)
+        l->handover.is_watched = watch;
+    return r;
+}
+
 int accept_set(Loop *l, bool accepting)
 {
+    int r;
+
     if (l->is_accepting == accepting)
         return 0;
     if (!accepting && l->has_unread)
         accept_leave(l);
     for (size_t i = 0; i < l->n_listeners; i++) {
         Listener *listener = &l->listeners[i];
-        int r = accept_watch(l, listener->fd, listener, accepting);
+
+        r = accept_watch(l, listener->fd, listener, accepting);
         if (r < 0)
             return r;
     }
-    if (l->handover.in >= 0) {
-        int r = accept_watch(l, l->handover.in, &l->handover.in_source, accepting);
-        if (r < 0)
-            return r;
-    }
+    r = accept_watch_queue(l, accepting);
+    if (r < 0)
+        return r;
     l->is_accepting = accepting;
     return accept_watch(l, l->doorbell, &l->doorbell_source, accepting);
 }
@@ -293,7 +307,7 @@ void accept_connections(Loop *l)
     bool is_rung = l->is_rung, leaves = false;
 
     l->is_rung = false;
-    if (l->handover.is_ready)
+    if (l->handover.is_ready && !drain_is_last(l))
         leaves = accept_from_queue(l);
     l->handover.is_ready = false;
     for (size_t i = 0; i < l->n_listeners; i++) {

@@ -16,6 +16,9 @@ int accept_begin(Loop *l);
 /* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
 int accept_set(Loop *l, bool accepting);
 
+/* The same of the queue alone. */
+int accept_watch_queue(Loop *l, bool watch);
+
 /* Accepts no more, after those that wait now. One that is_held never accepted any. */
 void accept_stop(Loop *l);
 

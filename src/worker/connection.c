@@ -39,7 +39,16 @@ int connection_begin_watch(Loop *l, Connection *c)
     return 0;
 }
 
-int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret)
+void connection_adopt(Loop *l, Connection *c, const Listener *listener, int fd)
+{
+    descriptors_add(&l->descriptors, fd);
+    c->source.type = SOURCE_CONNECTION;
+    c->fd = fd;
+    c->listener = listener;
+    l->n_connections++;
+}
+
+int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     Connection *c = calloc(1, sizeof *c);
 
@@ -47,22 +56,7 @@ int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret
         close(fd);
         return -ENOMEM;
     }
-    descriptors_add(&l->descriptors, fd);
-    c->source.type = SOURCE_CONNECTION;
-    c->fd = fd;
-    c->listener = listener;
-    l->n_connections++;
-    *ret = c;
-    return 0;
-}
-
-int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer)
-{
-    Connection *c;
-    int r = connection_adopt(l, listener, fd, &c);
-
-    if (r < 0)
-        return r;
+    connection_adopt(l, c, listener, fd);
     if (!peer_init(l, c, peer)) {
         connection_close(l, c);
         return 0;

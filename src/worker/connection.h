@@ -54,9 +54,9 @@ static inline Connection *connection_of_timeout(Timeout *t)
 /* Takes fd over. 0 or negative errno, and fd is closed. */
 int connection_new(Loop *l, const Listener *listener, int fd, const struct sockaddr_storage *peer);
 
-/* The same for one that comes from another worker, which has begun it; the caller gives it the rest of what
- * it was there, and watches it. 0 with *ret, which is IDLE and has no timeout, or -ENOMEM, and fd is closed. */
-int connection_adopt(Loop *l, const Listener *listener, int fd, Connection **ret);
+/* Makes c, zeroed memory of the heap, the connection of fd, IDLE and without a timeout. Takes both over. The caller
+ * gives it the rest of what it is, and watches it. */
+void connection_adopt(Loop *l, Connection *c, const Listener *listener, int fd);
 
 /* Many a connection is closed with the answer to its first request: one that goes to the application right now
  * is watched only where that takes its time (runner_on_overtaken()), or when there is more to come. 0 or

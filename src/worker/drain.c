@@ -74,19 +74,31 @@ static void drain_bequeath(Loop *l, TimeoutKind kind)
     }
 }
 
-/* All of it, up to a request: nothing else wakes this worker for the rest. Where memory or descriptors are short, what is left
- * waits for the next turn. */
-static void drain_take(Loop *l)
+/* All of it, up to a request. 0, or negative errno where memory or descriptors are short. */
+static int drain_take(Loop *l)
 {
     size_t n = l->n_connections;
+    int r;
 
     do
-        (void)handover_take(l);
+        r = handover_take(l);
     while (l->handover.is_ready && l->ready.n == 0);
-    if (l->n_connections == n)
-        return;
-    drain_bid_farewell(l, TIMEOUT_HEAD);
-    drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
+    if (l->n_connections != n) {
+        drain_bid_farewell(l, TIMEOUT_HEAD);
+        drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
+    }
+    return r;
+}
+
+/* Who has a thread left takes what is there, and hears of what comes: siblings that are stuck may give what they can't
+ * answer. Where memory is short, what is left waits for the next turn. */
+static void drain_alone(Loop *l)
+{
+    int r = 0;
+
+    if (loop_has_slot(l) || (loop_is_stuck(l) && drain_is_alone(l)))
+        r = drain_take(l);
+    (void)accept_watch_queue(l, loop_has_slot(l) && r == 0);
 }
 
 void drain_advance(Loop *l)
@@ -94,9 +106,17 @@ void drain_advance(Loop *l)
     if (l->has_heirs) {
         drain_bequeath(l, TIMEOUT_KEEPALIVE);
         drain_bequeath(l, TIMEOUT_HEAD);
-    } else if (loop_has_slot(l) || loop_is_stuck(l)) {
-        drain_take(l);
+    } else {
+        drain_alone(l);
     }
+}
+
+/* A worker that is stuck leaves requests to siblings for so long: who has a thread takes them at once. */
+static void drain_begin_alone(Loop *l)
+{
+    usec_t left = l->drain_deadline_usec > l->now ? l->drain_deadline_usec - l->now : 0;
+
+    l->alone_usec = l->now + (l->has_siblings && l->handover.out >= 0 ? MIN(FAREWELL_USEC, left / 2) : 0);
 }
 
 void drain_begin(Loop *l, bool takes_waiting, bool has_heirs)
@@ -113,6 +133,7 @@ void drain_begin(Loop *l, bool takes_waiting, bool has_heirs)
         (void)accept_set(l, false);
     if (l->has_heirs)
         return;
+    drain_begin_alone(l);
     drain_bid_farewell(l, TIMEOUT_HEAD);
     drain_bid_farewell(l, TIMEOUT_KEEPALIVE);
 }

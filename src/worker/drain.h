@@ -12,6 +12,18 @@ void drain_init_timeouts(Loop *l);
  * Once more without heirs: there are none any more. */
 void drain_begin(Loop *l, bool takes_waiting, bool has_heirs);
 
+/* It drains, and nobody serves meanwhile. */
+static inline bool drain_is_last(const Loop *l)
+{
+    return l->is_draining && !l->has_heirs;
+}
+
+/* … and siblings that drain, too, and have a thread left, have had their time: what waits here waits for this worker. */
+static inline bool drain_is_alone(const Loop *l)
+{
+    return drain_is_last(l) && l->now >= l->alone_usec;
+}
+
 /* At each turn: gives connections to the heirs, or takes what nobody else will. */
 void drain_advance(Loop *l);
 

@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "ipc/parcel.h"
+#include "worker/accept.h"
 #include "worker/connection.h"
+#include "worker/drain.h"
 #include "worker/intake.h"
 #include "worker/peer.h"
 #include "worker/requests.h"
@@ -38,8 +40,7 @@ static void handover_lose(Loop *l)
     log_full(LOG_ERR, MESSAGE_NONSENSE, NULL,
              "The application has shut down the queue between the workers: requests that wait for a busy "
              "worker stay there until the site is restarted");
-    if (l->is_accepting)
-        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->in, NULL);
+    (void)accept_watch_queue(l, false);
     if (h->is_full)
         (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, h->out, NULL);
     h->in = h->out = -EBADF;
@@ -135,8 +136,8 @@ int handover_give(Loop *l, Connection *c)
         descriptors_give_up();
     if (r < 0)
         return r;
-    if (p.flags & PARCEL_READY && h->look_usec == 0)
-        h->look_usec = p.ready_usec;
+    if (p.flags & PARCEL_READY)
+        h->look_usec = h->look_usec == 0 ? p.ready_usec : MIN(h->look_usec, p.ready_usec);
     atomic_fetch_add_explicit(&l->total->given, 1, memory_order_relaxed);
     connection_close(l, c);
     return 0;
@@ -148,7 +149,9 @@ static bool may_offer(const Loop *l)
 {
     if (l->handover.out < 0 || l->handover.is_full)
         return false;
-    return l->is_draining ? l->has_heirs : l->has_siblings || loop_is_stuck(l);
+    if (drain_is_last(l))
+        return loop_is_stuck(l) && !drain_is_alone(l);
+    return l->is_draining || l->has_siblings || loop_is_stuck(l);
 }
 
 void handover_offer(Loop *l)
@@ -178,15 +181,13 @@ static void note_malformed(Loop *l)
 }
 
 /* The request of p, in the octets of p, as far as it is here; parsed again. */
-static void take_exchange(Loop *l, Connection *c, Parcel *p)
+static void take_request(Loop *l, Connection *c, Parcel *p)
 {
     Exchange *x = c->exchange;
     Buffer in = p->in;
 
     p->in = x->in;
     x->in = in;
-    x->started_usec = MIN(p->started_usec, l->now);
-    x->serial = p->request_id - l->first_request;
     if (p->flags & PARCEL_HAS_BODY) {
         x->body_received = buffer_size(&p->body) + p->body_file_size;
         x->is_received = true;
@@ -195,8 +196,10 @@ static void take_exchange(Loop *l, Connection *c, Parcel *p)
     }
     c->state = c->awaits_proxy_header ? CONNECTION_IDLE : CONNECTION_HEAD;
     intake_advance(l, c);
-    if (c->state == CONNECTION_READY && p->flags & PARCEL_READY)
+    if (c->state == CONNECTION_READY && p->flags & PARCEL_READY) {
         x->ready_usec = MIN(p->ready_usec, l->now);
+        connection_queue_settle_last(&l->ready);
+    }
 }
 
 static void take_timeout(Loop *l, Connection *c, const Parcel *p)
@@ -212,47 +215,75 @@ static void take_timeout(Loop *l, Connection *c, const Parcel *p)
                    p->deadline_usec > 0 ? MIN(p->deadline_usec, latest) : latest);
 }
 
-/* p: emptied of what is taken. */
-static int take_connection(Loop *l, Parcel *p)
+/* What of the exchange is here. is_cut: not its octets. */
+static void take_exchange(Loop *l, Connection *c, Parcel *p, bool is_cut)
 {
-    Connection *c;
-    int r;
+    Exchange *x = c->exchange;
 
-    if (p->listener >= l->n_listeners)
-        return -EPROTO;
-    r = connection_adopt(l, &l->listeners[p->listener], TAKE_FD(p->fd), &c);
-    if (r < 0)
-        return r;
+    if (!is_cut && buffer_size(&p->in) == 0) {
+        exchange_pool_put(&l->exchanges, TAKE_PTR(c->exchange));
+        return;
+    }
+    x->started_usec = MIN(p->started_usec, l->now);
+    x->serial = p->request_id - l->first_request;
+    if (is_cut)
+        connection_refuse(l, c, 503, "no memory or descriptors for it, of another worker");
+    else
+        take_request(l, c, p);
+}
+
+/* p: emptied of what is taken. */
+static int take_connection(Loop *l, Connection *c, Parcel *p, bool is_cut)
+{
+    connection_adopt(l, c, &l->listeners[p->listener], TAKE_FD(p->fd));
     c->https = p->flags & PARCEL_HTTPS;
     c->is_nameless = p->flags & PARCEL_NAMELESS;
     c->awaits_proxy_header = p->flags & PARCEL_AWAITS_PROXY_HEADER;
-    peer_adopt(l, c, p);
-    take_timeout(l, c, p);
     atomic_fetch_add_explicit(&l->total->taken, 1, memory_order_relaxed);
-    if (buffer_size(&p->in) > 0) {
-        c->exchange = exchange_pool_get(&l->exchanges);
-        if (!c->exchange) {
-            connection_close(l, c);
-            return -ENOMEM;
-        }
-        take_exchange(l, c, p);
+    if (!peer_adopt(l, c, p)) {
+        connection_close(l, c);
+        return 0;
     }
+    take_timeout(l, c, p);
+    take_exchange(l, c, p, is_cut);
     if (c->state <= CONNECTION_HEAD && c->timeout.deadline <= l->now)
         intake_on_readable(l, c); /* the rest may have come in time, while nobody read it */
     return connection_begin_watch(l, c);
+}
+
+/* The next one, with memory that was had before it leaves the queue. */
+static int take_next(Loop *l)
+{
+    _cleanup_free_ Connection *c = calloc(1, sizeof *c);
+    Exchange *x = c ? exchange_pool_get(&l->exchanges) : NULL;
+    Parcel p;
+    int r;
+
+    if (!x)
+        return -ENOMEM;
+    r = parcel_receive(l->handover.in, &p);
+    if (r >= 0 && p.listener < l->n_listeners) {
+        c->exchange = x;
+        r = take_connection(l, TAKE_PTR(c), &p, r == PARCEL_E_CUT);
+        parcel_deinit(&p);
+        return r;
+    }
+    exchange_pool_put(&l->exchanges, x);
+    if (r < 0)
+        return r;
+    parcel_deinit(&p);
+    return -EPROTO;
 }
 
 /* One of them. 0, -EAGAIN: there is none, or another negative errno. */
 static int take_one(Loop *l)
 {
     Handover *h = &l->handover;
-    Parcel p;
-    int r = parcel_receive(h->in, &p);
+    usec_t ready;
+    int r = parcel_peek(h->in, &ready);
 
-    if (r == 0) {
-        r = take_connection(l, &p);
-        parcel_deinit(&p);
-    }
+    if (r == 0)
+        r = take_next(l);
     if (r == -EPROTO) {
         note_malformed(l);
         return 0;
@@ -285,13 +316,14 @@ bool handover_is_done(const Loop *l)
 {
     usec_t ready;
 
-    return l->has_heirs || l->handover.in < 0 || parcel_peek(l->handover.in, &ready) == -EAGAIN;
+    return l->has_heirs || l->handover.in < 0 || parcel_peek(l->handover.in, &ready) < 0;
 }
 
 /* --- limits.queue_time --- */
 
-/* The first in the queue has waited longest. Another worker may be faster: then it is the next one that
- * comes, which is given away again. */
+/* The first request in the queue has waited longest, as who takes one that is older than his own runs it before them.
+ * What is no request is taken for what is behind it. Another worker may be faster: then it is the next one that comes,
+ * which is given away again. */
 static void take_expired(Loop *l, usec_t limit)
 {
     Handover *h = &l->handover;
@@ -300,8 +332,10 @@ static void take_expired(Loop *l, usec_t limit)
     while (h->look_usec > 0 && h->look_usec + limit <= l->now) {
         if (parcel_peek(h->in, &ready) < 0)
             h->look_usec = 0;
-        else if (ready == 0 || ready + limit > l->now)
-            h->look_usec = ready > 0 ? ready : l->now;
+        else if (ready + limit > l->now)
+            h->look_usec = ready;
+        else if (ready == 0 && l->n_connections >= l->config->limits_connections)
+            h->look_usec = l->now;
         else if (take_one(l) < 0)
             h->look_usec = l->now; /* there are no descriptors left for it: after another such time */
     }

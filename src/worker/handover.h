@@ -17,7 +17,9 @@
  *   saturated                      no, but for requests that have waited for limits.queue_time: they get 503. Who has given
  *                                  some looks after them until the queue is empty, as nobody else may come to that
  *   draining, others serve (heirs) no; gives away what it has, and is finished without it
- *   draining, nobody else serves   what is there, at each turn; is finished when the queue is empty, and gives nothing
+ *   draining, nobody else serves   what is there, while a thread is free; is finished when the queue is empty, and gives
+ *                                  nothing, unless it is stuck: then siblings that drain have a second to take what it
+ *                                  gives and what is there, and then it takes that itself, and answers 503
  *
  * So a connection in the queue has always somebody who takes it: those who serve, or else the last to go. */
 #pragma once
@@ -36,8 +38,9 @@ void handover_offer(Loop *l);
  * SOURCE_QUEUE_ROOM will say when it no longer is; or another negative errno: it can't be given. */
 int handover_give(Loop *l, struct Connection *c);
 
-/* Takes what waits in the queue, up to a request that is ready, and says in l->handover.is_ready whether more
- * may wait there; 0, or negative errno where descriptors or memory are short. */
+/* Takes what waits in the queue, up to a request that is ready, which goes before those that became ready later; and
+ * says in l->handover.is_ready whether more may wait there. 0, or negative errno where descriptors or memory are short:
+ * then it stays there. What does not fit into memory only when it is out of the queue gets 503. */
 int handover_take(Loop *l);
 
 /* Answers those that have waited for limits.queue_time, here or in the queue, where no thread is free. */

@@ -213,7 +213,7 @@ void hang_expire(Loop *l)
         if (!hang_give_up(l, w->connection, l->now - started))
             timeout_arm_at(&l->running, t, l->now + LOOK_USEC);
     }
-    if (l->is_draining && !l->has_heirs && loop_is_stuck(l))
+    if (drain_is_alone(l) && loop_is_stuck(l))
         hang_refuse_waiting(l);
 }
 

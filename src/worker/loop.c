@@ -288,6 +288,8 @@ usec_t loop_next_usec(const Loop *l)
         next = MIN(next, l->now + FULL_LOOK_USEC);
     if (l->is_draining)
         next = MIN(next, l->drain_deadline_usec);
+    if (drain_is_last(l) && !drain_is_alone(l))
+        next = MIN(next, l->alone_usec);
     return next;
 }
 

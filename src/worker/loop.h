@@ -69,6 +69,7 @@ typedef struct Handover {
     int in; /* ends of the queue, or -EBADF where there is none */
     int out;
     bool is_ready;         /* something may wait there */
+    bool is_watched;       /* `in` is in the epoll set */
     bool is_full;          /* nothing more goes there until SOURCE_QUEUE_ROOM */
     usec_t look_usec;      /* since when a request may wait there that was given from here; 0: none does */
     usec_t next_note_usec; /* not before: about what was no connection */
@@ -171,6 +172,8 @@ typedef struct Loop {
     _Atomic bool is_draining;
     _Atomic bool has_heirs; /* … and others serve meanwhile, who take what it gives */
     usec_t drain_deadline_usec;
+    usec_t
+        alone_usec; /* draining without heirs: siblings have had their time to take what waits for a thread */
 
     _Atomic(struct Connection *) returned; /* a stack: back from threads that do not drive */
     char scratch[64 * 1024];               /* for what is read and not kept */

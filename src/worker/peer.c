@@ -60,39 +60,6 @@ static bool peer_count(Loop *l, Connection *c, const struct sockaddr_storage *pe
     return false;
 }
 
-static void parse_address(const char *text, struct sockaddr_storage *ret)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-
-    *ret = (struct sockaddr_storage){.ss_family = *text ? AF_INET : AF_UNIX};
-    if (!*text || inet_pton(AF_INET, text, &in->sin_addr) == 1)
-        return;
-    ret->ss_family = AF_INET6;
-    inet_pton(AF_INET6, text, &in6->sin6_addr);
-}
-
-void peer_adopt(Loop *l, Connection *c, const Parcel *p)
-{
-    struct sockaddr_storage peer;
-    Client *client;
-    int r;
-
-    memcpy(c->address, p->address, sizeof c->address);
-    memcpy(c->port, p->port, sizeof c->port);
-    memcpy(c->server_address, p->server_address, sizeof c->server_address);
-    memcpy(c->server_port, p->server_port, sizeof c->server_port);
-    parse_address(c->address, &peer);
-    c->is_from_proxy = address_is_trusted(l->trusted, &peer);
-    if (l->clients.max == 0 || !c->address[0] || c->is_nameless || c->awaits_proxy_header || c->is_from_proxy)
-        return;
-    r = clients_enter(&l->clients, &peer, &client);
-    if (r == CLIENTS_E_FULL)
-        client->n_connections++;
-    if (r >= 0)
-        c->client = client;
-}
-
 const char *peer_name(const Connection *c)
 {
     return c->address[0] ? c->address : "a local client";
@@ -128,6 +95,42 @@ bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer)
         return peer_count(l, c, peer);
     c->awaits_proxy_header = true;
     return peer_may_proxy(l, c);
+}
+
+static void parse_address(const char *text, struct sockaddr_storage *ret)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+
+    *ret = (struct sockaddr_storage){.ss_family = *text ? AF_INET : AF_UNIX};
+    if (!*text || inet_pton(AF_INET, text, &in->sin_addr) == 1)
+        return;
+    ret->ss_family = AF_INET6;
+    inet_pton(AF_INET6, text, &in6->sin6_addr);
+}
+
+bool peer_adopt(Loop *l, Connection *c, const Parcel *p)
+{
+    struct sockaddr_storage peer;
+    Client *client;
+    int r;
+
+    memcpy(c->address, p->address, sizeof c->address);
+    memcpy(c->port, p->port, sizeof c->port);
+    memcpy(c->server_address, p->server_address, sizeof c->server_address);
+    memcpy(c->server_port, p->server_port, sizeof c->server_port);
+    parse_address(c->address, &peer);
+    c->is_from_proxy = address_is_trusted(l->trusted, &peer);
+    if (c->awaits_proxy_header)
+        return peer_may_proxy(l, c);
+    if (l->clients.max == 0 || !c->address[0] || c->is_nameless || c->is_from_proxy)
+        return true;
+    r = clients_enter(&l->clients, &peer, &client);
+    if (r == CLIENTS_E_FULL)
+        client->n_connections++;
+    if (r >= 0)
+        c->client = client;
+    return true;
 }
 
 /* False: the client has too many connections. */

@@ -11,9 +11,10 @@
 /* As accept(2) says. False: the connection is to be closed, and the log says why. */
 bool peer_init(Loop *l, Connection *c, const struct sockaddr_storage *peer);
 
-/* What another worker knew of a connection. It may be one more than limits.connections_per_ip: that worker
- * has counted it. */
-void peer_adopt(Loop *l, Connection *c, const Parcel *p);
+/* What another worker knew of a connection; whether it is one of proxy.trusted is asked anew, as that may have
+ * changed with a reload. It may be one more than limits.connections_per_ip: that worker has counted it. False: as
+ * of peer_init(). */
+bool peer_adopt(Loop *l, Connection *c, const Parcel *p);
 
 /* In messages. */
 const char *peer_name(const Connection *c);

@@ -31,6 +31,20 @@ Connection *connection_queue_pop(ConnectionQueue *q)
     return c;
 }
 
+void connection_queue_settle_last(ConnectionQueue *q)
+{
+    ConnectionQueue others = *q;
+    Connection *last = q->last, *c;
+
+    *q = (ConnectionQueue){0};
+    while ((c = connection_queue_pop(&others)) != last &&
+           c->exchange->ready_usec <= last->exchange->ready_usec)
+        connection_queue_push(q, c);
+    connection_queue_push(q, last);
+    for (; c != last; c = connection_queue_pop(&others))
+        connection_queue_push(q, c);
+}
+
 /* --- to the application, and back --- */
 
 Connection *requests_check_out(Loop *l)

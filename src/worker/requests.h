@@ -9,6 +9,9 @@
 void connection_queue_push(ConnectionQueue *q, struct Connection *c);
 struct Connection *connection_queue_pop(ConnectionQueue *q);
 
+/* Of requests: the last one goes before those that became ready later. */
+void connection_queue_settle_last(ConnectionQueue *q);
+
 /* The next request for the application, checked out to the caller; NULL: none, or no slot is free. */
 struct Connection *requests_check_out(Loop *l);
 

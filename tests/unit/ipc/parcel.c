@@ -6,16 +6,25 @@
 #include "ipc/channel.h"
 #include "tap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define HEAD "GET / HTTP/1.1\r\n\r\n"
 
 static int queue[2], client[2];
+
+/* As if a thread of the application had taken all descriptors but so many a moment before; < 0: none has. */
+static int n_left = -1;
+
+/* The next reads fail. */
+static bool no_memory;
 
 /* A complete request; body: of that many octets in memory, or 0 for none. */
 static Parcel new_parcel(size_t body)
@@ -52,6 +61,29 @@ static int lowest_free_fd(void)
 
     close(fd);
     return fd;
+}
+
+ssize_t recvmsg(int fd, struct msghdr *mh, int flags)
+{
+    struct rlimit limit, less;
+    ssize_t n;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    less = limit;
+    if (n_left >= 0)
+        less.rlim_cur = (rlim_t)(lowest_free_fd() + n_left);
+    setrlimit(RLIMIT_NOFILE, &less);
+    n = syscall(SYS_recvmsg, fd, mh, flags);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return n;
+}
+
+ssize_t pread(int fd, void *to, size_t n, off_t offset)
+{
+    if (!no_memory)
+        return syscall(SYS_pread64, fd, to, n, offset);
+    errno = ENOMEM;
+    return -1;
 }
 
 static bool is_same_file(int a, int b)
@@ -258,6 +290,37 @@ static void test_no_descriptors(void)
     free_parcel(&p);
 }
 
+/* The connection is out of the queue: it is not lost. */
+static void test_cut(int n_descriptors, bool is_without_memory)
+{
+    int lowest = lowest_free_fd();
+    Parcel p = new_parcel(20000), got;
+
+    is_int(parcel_send(queue[0], &p), 0);
+    n_left = n_descriptors;
+    no_memory = is_without_memory;
+    is_int(parcel_receive(queue[1], &got), PARCEL_E_CUT);
+    n_left = -1;
+    no_memory = false;
+    ok(is_same_file(got.fd, client[0]));
+    is_string(got.address, p.address);
+    ok(got.request_id == p.request_id);
+    parcel_deinit(&got);
+    is_int(lowest_free_fd(), lowest);
+    free_parcel(&p);
+}
+
+static void test_cut_off(void)
+{
+    Parcel p = new_parcel(0), got;
+
+    is_int(parcel_send(queue[0], &p), 0);
+    n_left = 0;
+    is_int(parcel_receive(queue[1], &got), -EMFILE);
+    n_left = -1;
+    free_parcel(&p);
+}
+
 static void test_full(void)
 {
     Parcel p = new_parcel(10000), got;
@@ -299,6 +362,9 @@ int main(void)
     test_octets_of_others();
     test_descriptors_of_others();
     test_no_descriptors();
+    test_cut(1, false);
+    test_cut(-1, true);
+    test_cut_off();
     test_full();
     test_shut();
     return tap_done();
