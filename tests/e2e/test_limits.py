@@ -10,6 +10,7 @@ import pytest
 
 from client import Truncated, request
 from harness import DEADLINE, Server, of_threads, poll
+from supervision import workers
 
 # Requests wait in it until the pipe has a writer, so that their connections can't be closed to make room.
 GATE = """
@@ -120,7 +121,7 @@ def unlinked_files(pid):
 def test_bodies_of_many_clients_share_memory(start_server):
     """Each of them alone has room in memory, all together have not."""
     site = start_server("echo:app", {"limits_memory": "16M", "limits_body_memory": "1M"})
-    worker = max(site.pids())
+    (worker,) = workers(site)
     before = unlinked_files(worker)
     body = b"x" * 900_000
     octets = request("POST", body=body)
