@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the end-to-end tests."""
 import contextlib
+import socket
 
 import pytest
 
@@ -31,3 +32,12 @@ def start_server():
     """start_server(app, config, …): a server of the test's own (see harness.Server), stopped at its end."""
     with contextlib.ExitStack() as servers:
         yield lambda *arguments, **options: servers.enter_context(running(*arguments, **options))
+
+
+@pytest.fixture
+def port():
+    """For a server that binds by itself; reserved until the end of the test, as SO_REUSEADDR lets both have it."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]

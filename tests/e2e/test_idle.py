@@ -9,7 +9,7 @@ import time
 from client import request
 from harness import Server, running
 from supervision import APP, SLOW, in_background, notified, processes, release, reload, wait_for_file, write_app
-from test_supervisor import Foreground, ask, free_port
+from test_supervisor import Foreground, ask
 
 IDLE = "200ms"
 PINGS = {"WATCHDOG_USEC": "500000"}  # a message each quarter of a second, longer than IDLE
@@ -157,8 +157,7 @@ def test_stop_leaves_who_waits_to_the_next_instance(start_server):
         assert answers == sorted(answers) and set(answers) <= {b"one", b"two"} and answers[-1] == b"two", answers
 
 
-def test_ignored_where_nobody_would_start_it_again(tmp_path):
-    port = free_port()
+def test_ignored_where_nobody_would_start_it_again(tmp_path, port):
     arguments = ["-w1", "-b", f"127.0.0.1:{port}", "--set", "service.idle_exit=100ms", "--set", "timeouts.graceful=1s"]
     with Foreground(tmp_path, *arguments, "source_app:app") as server:
         server.wait_for_log("service.idle_exit is ignored: no service manager holds the sockets")

@@ -440,11 +440,6 @@ class Foreground:
         poll(lambda: not processes(self), "the workers to leave")
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def ask(family, address, target="/"):
     with socket.socket(family) as client:
         client.settimeout(DEADLINE)
@@ -456,8 +451,8 @@ def ask(family, address, target="/"):
     return answer
 
 
-def test_binds_by_itself(tmp_path):
-    port, path = free_port(), tmp_path / "s"
+def test_binds_by_itself(tmp_path, port):
+    path = tmp_path / "s"
     arguments = ["-w", "1", "-b", f"localhost:{port}", "-b", "unix:s", "--threads", "2", "source_app:app"]
     with Foreground(tmp_path, *arguments) as server:
         server.wait_for_log("Ready: 1 workers, 2 threads each")
@@ -484,8 +479,7 @@ def test_replaces_the_socket_of_a_server_that_crashed(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="no systemd-socket-activate")
-def test_systemd_socket_activate(tmp_path):
-    port = free_port()
+def test_systemd_socket_activate(tmp_path, port):
     activate = ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", "--fdname=http"]
     for name in clean_environment(tmp_path):
         activate.append(f"--setenv={name}")
@@ -495,11 +489,10 @@ def test_systemd_socket_activate(tmp_path):
         server.stop()
 
 
-def test_process_one_of_a_container(tmp_path):
+def test_process_one_of_a_container(tmp_path, port):
     container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*container, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("may not make a PID namespace")
-    port = free_port()
     with Foreground(tmp_path, "-w", "1", "-b", f"127.0.0.1:{port}", "source_app:app", wrapper=container) as server:
         server.wait_for_log("Ready")
         (first,) = [pid for pid, title in processes(server).items() if title.startswith("cgunicorn: supervisor")]
@@ -558,8 +551,7 @@ def test_help_and_version():
     assert re.fullmatch(r"cgunicorn \d+\.\d+\.\d+ \(Python 3\.\d+\)\n", run("--version").stdout)
 
 
-def test_gunicorn_flags(tmp_path):
-    port = free_port()
+def test_gunicorn_flags(tmp_path, port):
     (tmp_path / "lib").mkdir()
     flags = ["--bind", f"127.0.0.1:{port}", "--workers=2", "--threads=3", "-t30", "--graceful-timeout=5"]
     flags += ["--keep-alive=2", "--preload", "--chdir", ".", "--pythonpath", "lib,.", "-e", "A=1", "--env", "B=x,y"]
