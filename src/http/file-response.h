@@ -9,7 +9,7 @@
 typedef struct FileVersion {
     uint64_t size;
     time_t modified;
-    time_t now;
+    time_t now; /* the response's Date */
 } FileVersion;
 
 /* r: what the application has set. Gives it the length, and, where the application has made a 200 or 206 of a

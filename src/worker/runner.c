@@ -363,6 +363,7 @@ static int runner_send_named_file(ResponseSink *sink)
     Runner *runner = runner_of(sink);
     Exchange *x = runner->connection->exchange;
     _cleanup_close_ int fd = -EBADF;
+    time_t date = 0;
     uint64_t offset, size;
     const char *reason;
     struct stat st;
@@ -372,11 +373,13 @@ static int runner_send_named_file(ResponseSink *sink)
 
     if (status != 0)
         return runner_refuse_file(runner, status, reason);
+    /* The file may have been made since. */
+    (void)date_parse((Span){x->date, sizeof x->date}, time(NULL), &date);
     r = file_response_prepare(&x->response, &x->request,
                               &(FileVersion){
                                   .size = (uint64_t)st.st_size,
                                   .modified = st.st_mtim.tv_sec,
-                                  .now = time(NULL),
+                                  .now = date,
                               },
                               &offset, &size);
     if (r == 0)

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -190,6 +190,32 @@ def test_date_of_the_future(site, tree):
     assert response.header("Last-Modified") == response.header("Date")
     os.utime(path, (-1, -1))
     assert site.get(named(path)).header("Last-Modified") is None
+
+
+MAKES_IT = """
+import os, time
+
+def app(environ, start_response):
+    open(os.environ["TREE"] + "/begun", "w").close()
+    while not os.path.exists(os.environ["TREE"] + "/file"):
+        time.sleep(0.01)
+    start_response("200 OK", [("X-Sendfile", os.environ["TREE"] + "/file")])
+    return []
+"""
+
+
+def test_file_that_is_made_for_the_response(start_server, tmp_path):
+    """It is not newer than the response (RFC 9110 §8.8.2.1), though that has its date from before."""
+    site = start_server(MAKES_IT, {"app_sendfile_roots": tmp_path}, environment={"TREE": str(tmp_path)})
+    with site.connect() as connection:
+        connection.send(request())
+        poll((tmp_path / "begun").exists, "the request in the application")
+        begun = int(time.time())
+        poll(lambda: int(time.time()) > begun, "another second")
+        (tmp_path / "file").write_text("made")
+        response = connection.read_response()
+    assert response.body == b"made"
+    assert parsedate_to_datetime(response.header("Last-Modified")) <= parsedate_to_datetime(response.header("Date"))
 
 
 def test_head(site, tree):
