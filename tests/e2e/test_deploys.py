@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import SANITIZED, WORKER, poll, running
+from harness import WORKER, poll, running
 from supervision import APP, ignore_faults, in_background, notified, processes, reload, text, workers, write_app, zygotes
 
 RELOADS = int(os.environ.get("CGUNICORN_TEST_RELOADS", "6"))
@@ -181,15 +181,14 @@ BROKEN = {
               r"worker 0 was killed by signal 9 \(SIGKILL\)"),
     "error": (APP.replace('"200 OK"', '"500 Broken"'), r"GET / was answered with 500 Broken: one"),
 }
+INI = {"ini": "[workers]\ncount = many\n", "hang": "[timeouts]\nload = 1s\n"}
 
 
 @pytest.mark.parametrize("preload", ["yes", "no"])
 def test_broken_deployments_under_load(start_server, preload):
     """The old code serves, everybody, throughout; the reason is in the log each time."""
-    options = {"workers_count": 2, "workers_preload": preload, "reload_check_path": "/", "timeouts_load": "1s"}
-    if SANITIZED:
-        options["timeouts_load"] = "10s"
-    server = start_server(APP, options, ini="[log]\nlevel = info\n")
+    options = {"workers_count": 2, "workers_preload": preload, "reload_check_path": "/"}
+    server = start_server(APP, options, ini="")
     before = workers(server)
     answers, is_over = [], []
 
@@ -206,7 +205,7 @@ def test_broken_deployments_under_load(start_server, preload):
     for number in range(DEPLOYS):
         name = list(BROKEN)[number % len(BROKEN)]
         source, reason = BROKEN[name]
-        (server.directory / "site.ini").write_text("[log]\nlevel = info\n" if source else "[workers]\ncount = many\n")
+        (server.directory / "site.ini").write_text(INI.get(name, ""))
         if source:
             write_app(server, source)
         start = len(server.log())
@@ -221,7 +220,7 @@ def test_broken_deployments_under_load(start_server, preload):
         assert result["value"] is None
     assert set(answers) == {(200, b"one")}
     print(f"{DEPLOYS} broken deployments, preload = {preload}: {len(answers)} requests, none failed")
-    (server.directory / "site.ini").write_text("[log]\nlevel = info\n")
+    (server.directory / "site.ini").write_text("")
     write_app(server, APP.replace("one", "two"))
     reload(server, DEPLOYS + 2)
     assert text(server) == "two"

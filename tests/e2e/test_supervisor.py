@@ -594,7 +594,7 @@ def test_check(tmp_path):
     result = run("check", str(site))
     assert result.returncode == 70 and "timeouts.load=1s" in result.stderr
 
-    site.write_text(f"[app]\nmodule = source_app:app\nchdir = {tmp_path}\n[reload]\ncheck_path = /\ncheck_timeout = 1s\n"
+    site.write_text(f"[app]\nmodule = source_app:app\nchdir = {tmp_path}\n[reload]\ncheck_path = /\n"
                     "[proxy]\nprotocol = all\n")
     (tmp_path / "source_app.py").write_text(APP)
     assert run("check", "--ask", str(site)).stdout == f"{site}: {OK}"
@@ -606,6 +606,7 @@ def test_check(tmp_path):
         assert run("check", str(site)).returncode == 0
         result = run("check", "--ask", str(site))
         assert result.returncode == 70 and reason in result.stderr and not result.stdout
+    site.write_text(site.read_text().replace("[reload]\n", "[reload]\ncheck_timeout = 1s\n"))
     for code, reason in {
         "time.sleep(1000)": "the application was not asked reload.check_path within reload.check_timeout=1s",
         "os._exit(3)": "the process in which it was being asked reload.check_path exited with status 3",

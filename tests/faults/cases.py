@@ -413,8 +413,9 @@ def reload_of_import_error(t):
     failing_reload(t, BROKEN)
 
 
-@fault("reload-fails", config={"timeouts_load": "1s"})
+@fault("reload-fails", options={"ini": ""})
 def reload_that_hangs(t):
+    (t.directory / "site.ini").write_text("[timeouts]\nload = 1s\n")
     failing_reload(t, "import time\ntime.sleep(1000)\n")
 
 
