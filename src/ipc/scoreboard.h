@@ -26,6 +26,7 @@ typedef struct ScoreboardSeat {
         waiting_usec; /* CLOCK_MONOTONIC since when a request has waited for a free thread; 0: none does */
     _Atomic uint64_t active_usec; /* CLOCK_MONOTONIC: when the last exchange ended, 0 when none has */
     _Atomic uint32_t connections;
+    _Atomic uint32_t accepts; /* 1: it takes new connections */
     _Atomic uint32_t
         exchanges; /* requests and responses that are under way, from their first octet to the last */
 } ScoreboardSeat;

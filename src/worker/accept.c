@@ -304,7 +304,7 @@ void accept_connections(Loop *l)
 {
     int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;
     size_t n_ready = l->ready.n;
-    bool is_rung = l->is_rung, leaves = false;
+    bool is_rung = l->is_rung, leaves = false, takes;
 
     l->is_rung = false;
     if (l->handover.is_ready && !drain_is_last(l))
@@ -315,30 +315,41 @@ void accept_connections(Loop *l)
 
         if (!listener->is_ready)
             continue;
-        if (!l->is_accepting)
+        takes = l->is_accepting && !balance_leaves(&l->balance, l->n_connections, l->now);
+        if (!takes)
             accept_leave(l);
         l->is_behind = false;
 
-        for (int n = 0; listener->is_ready && l->is_accepting && n < n_max && l->ready.n == n_ready; n++)
+        for (int n = 0; listener->is_ready && takes && n < n_max && l->ready.n == n_ready; n++)
             listener->is_ready = accept_one(l, listener);
-        leaves |= listener->is_ready && l->is_accepting;
+        leaves |= listener->is_ready && takes;
         listener->is_ready = false;
     }
     if (is_rung && leaves)
         accept_leave(l);
 }
 
+usec_t accept_next_usec(const Loop *l)
+{
+    usec_t next = MAX(l->accept_after_usec, l->balance.leaves_until_usec);
+
+    return next > l->now ? next : UINT64_MAX;
+}
+
 /* Connections that this worker could not serve soon stay in the kernel's queue, for its siblings and its successor. */
 int accept_update(Loop *l)
 {
     bool is_saturated = !loop_has_slot(l) && (l->has_siblings || l->ready.n > 0 || loop_is_stuck(l));
-    bool accepts;
+    bool can, accepts;
 
     l->is_full = accept_is_full(l) && !accept_victim(l);
-    accepts =
-        !l->is_draining && !l->is_held && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
-    if (accepts && !l->is_accepting)
-        l->is_behind = l->handover.is_ready = true;
+    can = !l->is_draining && !l->is_held && !is_saturated && !l->is_full && l->now >= l->accept_after_usec;
+    atomic_store_explicit(&l->seat->accepts, can, memory_order_relaxed);
+    accepts = can && l->now >= l->balance.leaves_until_usec;
+    if (accepts && !l->is_accepting) {
+        l->is_behind = !l->balance.has_left;
+        l->handover.is_ready = true;
+    }
     return accept_set(l, accepts);
 }
 

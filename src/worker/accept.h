@@ -29,5 +29,8 @@ void accept_connections(Loop *l);
 /* A sibling has left a connection in the queue. */
 void accept_on_doorbell(Loop *l);
 
+/* When a pause ends; UINT64_MAX: there is none. */
+usec_t accept_next_usec(const Loop *l);
+
 /* Accepts from now on or not, by what there is to do. 0 or negative errno. */
 int accept_update(Loop *l);

@@ -123,7 +123,8 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     l->wake_source.type = SOURCE_WAKE_UP;
     l->doorbell = o->doorbell;
     l->doorbell_source.type = SOURCE_DOORBELL;
-    l->seat = o->seat;
+    l->seat = &o->seats[o->seat];
+    l->balance = (Balance){.seats = o->seats, .n_seats = o->n_seats, .own = o->seat, .next = o->seat};
     l->total = o->total;
     l->file_roots = o->file_roots;
     l->is_held = o->is_held;
@@ -283,7 +284,7 @@ usec_t loop_next_usec(const Loop *l)
             next = MIN(next, t->deadline);
     }
     if (!l->is_accepting && !l->is_draining)
-        next = MIN(next, l->accept_after_usec > l->now ? l->accept_after_usec : UINT64_MAX);
+        next = MIN(next, accept_next_usec(l));
     if (l->is_full && !l->is_draining)
         next = MIN(next, l->now + FULL_LOOK_USEC);
     if (l->is_draining)
@@ -293,13 +294,20 @@ usec_t loop_next_usec(const Loop *l)
     return next;
 }
 
-static int loop_wait_msec(const Loop *l)
+/* To the millisecond, and where it is less than one, more exactly. */
+static int loop_wait(const Loop *l, struct epoll_event *events, bool may_block)
 {
-    usec_t next = loop_next_usec(l);
+    usec_t next = may_block ? loop_next_usec(l) : 0;
+    usec_t usec = next > l->now ? next - l->now : 0;
+    int msec = next == UINT64_MAX ? -1 : (int)MIN((usec + 999) / 1000, (usec_t)3600 * 1000);
 
-    if (next == UINT64_MAX)
-        return -1;
-    return next <= l->now ? 0 : (int)MIN((next - l->now + 999) / 1000, (usec_t)3600 * 1000);
+    if (usec > 0 && usec < USEC_PER_MSEC) {
+        struct timespec ts = {.tv_nsec = (long)usec * 1000};
+        int n = epoll_pwait2(l->epoll_fd, events, EVENTS_PER_TURN, &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) /* a kernel, or a filter, that does not know it */
+            return n;
+    }
+    return epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, msec);
 }
 
 static void loop_update_date(Loop *l)
@@ -358,7 +366,7 @@ bool loop_may_wait(const Loop *l)
 int loop_look(Loop *l, bool may_block)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, may_block ? loop_wait_msec(l) : 0);
+    int n = loop_wait(l, events, may_block);
 
     if (n < 0 && errno != EINTR)
         return loop_fail(-errno);

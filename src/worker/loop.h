@@ -12,6 +12,7 @@
 #include "ipc/scoreboard.h"
 #include "ipc/totals.h"
 #include "worker/access-log.h"
+#include "worker/balance.h"
 #include "worker/channel-end.h"
 #include "worker/clients.h"
 #include "worker/descriptors.h"
@@ -94,7 +95,9 @@ typedef struct LoopOptions {
     int doorbell;       /* borrowed: an eventfd of all workers */
     const int *queue;   /* borrowed: the ends of that of all workers, see handover.h; NULL: there is none */
     ChannelEnd channel; /* DRAIN and end of file */
-    ScoreboardSeat *seat;
+    ScoreboardSeat *seats; /* of all workers; borrowed */
+    unsigned n_seats;
+    unsigned seat; /* its own */
     TotalsShard *total;
     const FileRoots *file_roots; /* borrowed */
     bool is_held;                /* takes no connections before GO */
@@ -125,7 +128,8 @@ typedef struct Loop {
     bool is_behind;           /* the listeners were left alone for a while */
     bool is_full;             /* limits.connections, and none of them can be closed as yet */
     usec_t accept_after_usec; /* out of descriptors: no accept before */
-    uint64_t n_displaced;     /* connections that were closed to make room */
+    Balance balance;
+    uint64_t n_displaced; /* connections that were closed to make room */
     usec_t next_full_record_usec;
     usec_t next_exhaustion_record_usec;
 

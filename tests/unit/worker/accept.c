@@ -210,6 +210,34 @@ static void test_ring_on(void)
     stop(&g, clients, 2);
 }
 
+/* The one that has more connections is out for a moment, and takes those that nobody else wants. */
+static void test_balance(void)
+{
+    int clients[4];
+    uint64_t n;
+    Rig g;
+
+    rig_start(&g, "workers.count=2", NULL);
+    g.scoreboard->seats[1].accepts = 1;
+    connect_all(&g, clients, 2);
+    is_int(rig_turn_until(&g, 2), 2);
+    is_int(g.scoreboard->seats[0].accepts, 1);
+
+    connect_all(&g, clients + 2, 2);
+    while (g.loop->is_accepting && g.loop->n_connections == 2)
+        loop_turn(g.loop, false);
+    is_int(g.loop->n_connections, 2);
+    is_int(g.scoreboard->seats[0].accepts, 1);
+    is_int(read(g.doorbell, &n, sizeof n), sizeof n);
+    ok(loop_next_usec(g.loop) <= g.loop->balance.leaves_until_usec);
+    while (!g.loop->is_accepting)
+        loop_turn(g.loop, true);
+    ok(g.loop->now >= g.loop->balance.leaves_until_usec);
+    is_int(rig_turn_until(&g, 3), 3);
+    is_int(rig_turn_until(&g, 4), 4);
+    stop(&g, clients, 4);
+}
+
 static void test_full(void)
 {
     int clients[3];
@@ -263,6 +291,7 @@ int main(void)
                                    test_exhaustion,
                                    test_leave,
                                    test_ring_on,
+                                   test_balance,
                                    test_full,
                                    test_unread_events};
 

@@ -40,7 +40,7 @@ static void rig_open(Rig *g, va_list ap)
     for (size_t i = 1; i <= SETTINGS_MAX && (settings[i] = va_arg(ap, char *)); i++)
         ;
     must(config_parse(NULL, 0, "test", settings, &g->config, &error) == 0, "config_parse()");
-    must(scoreboard_new(1, g->config->workers_threads, &g->scoreboard) == 0, "scoreboard_new()");
+    must(scoreboard_new(2, g->config->workers_threads, &g->scoreboard) == 0, "scoreboard_new()");
     must(channel_new_pair(g->channel) == 0, "channel_new_pair()");
     must(loop_new(&(LoopOptions){.config = g->config,
                                  .directory = "/tmp",
@@ -49,7 +49,8 @@ static void rig_open(Rig *g, va_list ap)
                                  .doorbell = g->doorbell,
                                  .queue = g->queue[0] >= 0 ? g->queue : NULL,
                                  .channel.fd = g->channel[1],
-                                 .seat = &g->scoreboard->seats[0],
+                                 .seats = g->scoreboard->seats,
+                                 .n_seats = 2,
                                  .total = &g->total},
                   &g->loop, &error) == 0,
          "loop_new()");

@@ -10,7 +10,7 @@
 
 typedef struct Rig {
     Config *config;
-    Scoreboard *scoreboard; /* of one seat */
+    Scoreboard *scoreboard; /* of two seats: its own, and one of a sibling that a test makes up */
     TotalsShard total;
     Loop *loop;
     int listener;
