@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +28,21 @@ void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *dire
     buffer_init(&s->memory);
 }
 
-/* Memory that is here already costs nothing more. */
+static bool spool_can_pay(const Spool *s, size_t n)
+{
+    return !s->budget || atomic_load_explicit(&s->budget->left, memory_order_relaxed) >= (int64_t)n;
+}
+
+/* Memory that is here already costs nothing more; what is lent has the size that it has. */
 static bool spool_may_take(const Spool *s, size_t n)
 {
-    return n <= buffer_room(&s->memory) || !s->budget ||
-           atomic_load_explicit(&s->budget->left, memory_order_relaxed) >= (int64_t)n;
+    return n <= buffer_room(&s->memory) || (!s->owner && spool_can_pay(s, n));
+}
+
+bool spool_may_hold(const Spool *s, size_t n)
+{
+    return s->fd < 0 && n <= s->memory_max && n <= s->size_max &&
+           (n <= s->n_charged || spool_can_pay(s, n - s->n_charged));
 }
 
 /* The memory has got larger or smaller. */
@@ -56,6 +65,7 @@ static void spool_close_files(Spool *s)
 
 void spool_deinit(Spool *s)
 {
+    assert(!s->owner);
     spool_close_files(s);
     buffer_deinit(&s->memory);
     spool_settle(s);
@@ -63,6 +73,7 @@ void spool_deinit(Spool *s)
 
 void spool_clear(Spool *s)
 {
+    assert(!s->owner);
     if (s->fd >= 0)
         spool_close_files(s);
     if (s->memory.capacity > MEMORY_KEPT_MAX)
@@ -76,12 +87,36 @@ void spool_adopt(Spool *s, Buffer *memory, int fd, uint64_t size)
 {
     Buffer own = s->memory;
 
-    assert(spool_size(s) == 0 && buffer_size(memory) + size <= s->size_max);
+    assert(!s->owner && spool_size(s) == 0 && buffer_size(memory) + size <= s->size_max);
     s->memory = *memory;
     *memory = own;
     spool_settle(s);
     s->fd = fd;
     s->file_end = size;
+}
+
+void spool_lend(Spool *s, void *owner, char *memory, size_t n)
+{
+    size_t held = buffer_size(&s->memory);
+
+    assert(owner && !s->owner && s->fd < 0 && held <= n);
+    if (held > 0)
+        memcpy(memory, buffer_head(&s->memory), held);
+    buffer_deinit(&s->memory);
+    s->memory = (Buffer){.data = memory, .end = held, .capacity = n};
+    s->owner = owner;
+    spool_settle(s);
+}
+
+void *spool_take_back(Spool *s)
+{
+    void *owner = s->owner;
+
+    if (owner)
+        buffer_init(&s->memory);
+    s->owner = NULL;
+    spool_clear(s);
+    return owner;
 }
 
 uint64_t spool_size(const Spool *s)

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,7 @@ typedef struct Spool {
     const char *directory; /* for the file; borrowed */
     SpoolBudget *budget;   /* borrowed; NULL: none. What finds nothing left goes to the file */
     size_t n_charged;      /* octets of it */
+    void *owner;           /* of the memory, where that is lent; NULL: it is the spool's own */
 } Spool;
 
 /* directory must outlive the spool, and so must a budget, which the caller sets before the first append. No memory and no
@@ -40,6 +42,14 @@ void spool_clear(Spool *s);
 /* Into an empty one: the bytes of *memory, which is left with other memory, then `size` bytes of the file fd,
  * which is taken over; size is 0 where fd is -EBADF. Not more than size_max in all. */
 void spool_adopt(Spool *s, Buffer *memory, int fd, uint64_t size);
+
+/* Whether n bytes in all could be held in memory. */
+bool spool_may_hold(const Spool *s, size_t n);
+
+/* From here on its memory is this, n bytes that belong to owner: what is held moves there. Up to spool_take_back(), which
+ * empties the spool and returns the owner (NULL: there was none), and comes before spool_clear() and spool_deinit(). */
+void spool_lend(Spool *s, void *owner, char *memory, size_t n);
+void *spool_take_back(Spool *s);
 
 /* Bytes held. */
 uint64_t spool_size(const Spool *s);

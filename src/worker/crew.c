@@ -140,6 +140,20 @@ static bool member_trim(Member *m)
     return member_come_back(m, token);
 }
 
+/* True: m still drives. */
+static bool member_fetch_gil(Member *m)
+{
+    uint64_t token = member_leave(m, NULL, false);
+
+    member_acquire(m);
+    return member_come_back(m, token);
+}
+
+static LoopGil member_gil(const Member *m)
+{
+    return m->has_gil ? GIL_HELD : member_is_spare(m) ? GIL_OUT_OF_REACH : GIL_WITHIN_REACH;
+}
+
 /* Drives until the loop is somebody else's, or done. */
 static void member_drive(Member *m)
 {
@@ -163,13 +177,18 @@ static void member_drive(Member *m)
         if (w->loop->must_trim && !member_is_spare(m) && !requests_are_ready(w->loop) && !member_trim(m))
             return;
         may_block = !m->has_gil && (member_is_spare(m) || !requests_are_ready(w->loop));
+        w->loop->gil = member_gil(m);
         n = loop_turn(w->loop, may_block);
         if (n < 0) {
             crew_finish(w, n);
             return;
         }
-        if (!requests_are_ready(w->loop))
+        if (loop_wants_gil(w->loop) && w->loop->gil == GIL_WITHIN_REACH) {
+            if (!member_fetch_gil(m))
+                return;
+        } else if (!requests_are_ready(w->loop)) {
             member_release(m);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 /* One request and its response under way. */
 #include "worker/exchange.h"
 
+#include "wsgi/body-memory.h"
+
 #define POOL_MAX 64
 #define KEPT_INPUT_MAX (64 * 1024)
 
@@ -46,6 +48,7 @@ void exchange_pool_init(ExchangePool *p, const Config *config, const char *direc
 
 void exchange_pool_deinit(ExchangePool *p)
 {
+    exchange_pool_clean(p);
     while (p->free) {
         Exchange *x = p->free;
         p->free = x->next_free;
@@ -102,6 +105,11 @@ static bool exchange_is_fresh(const Exchange *x)
 void exchange_pool_put(ExchangePool *p, Exchange *x)
 {
     p->n_used--;
+    if (x->body.owner) {
+        x->next_free = p->unclean;
+        p->unclean = x;
+        return;
+    }
     if (p->n_free >= POOL_MAX || x->in.capacity > KEPT_INPUT_MAX) {
         exchange_free(x);
         return;
@@ -116,4 +124,14 @@ void exchange_pool_put(ExchangePool *p, Exchange *x)
     x->next_free = p->free;
     p->free = x;
     p->n_free++;
+}
+
+void exchange_pool_clean(ExchangePool *p)
+{
+    for (Exchange *x; (x = p->unclean);) {
+        p->unclean = x->next_free;
+        body_memory_free(spool_take_back(&x->body));
+        p->n_used++;
+        exchange_pool_put(p, x);
+    }
 }

@@ -85,16 +85,20 @@ typedef struct ExchangePool {
     const char *directory; /* of temporary files; borrowed */
     SpoolBudget budget;    /* of all bodies and responses */
     Exchange *free;
+    Exchange *unclean; /* have memory of body-memory.h: exchange_pool_clean() */
     unsigned n_free;
     unsigned n_used;
 } ExchangePool;
 
 void exchange_pool_init(ExchangePool *p, const Config *config, const char *directory);
-void exchange_pool_deinit(ExchangePool *p);
+void exchange_pool_deinit(ExchangePool *p); /* as exchange_pool_clean() */
 
 /* An exchange with empty buffers, or NULL: no memory. exchange_pool_put() takes it back. */
 Exchange *exchange_pool_get(ExchangePool *p);
 void exchange_pool_put(ExchangePool *p, Exchange *x);
+
+/* What was put back with a body that no application got is free from here on. With the GIL, unless there is nothing like that. */
+void exchange_pool_clean(ExchangePool *p);
 
 /* With the lock: output shrank, or the client went away. */
 static inline void exchange_announce_progress(Exchange *x)

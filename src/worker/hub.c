@@ -83,6 +83,7 @@ static bool hub_drive(Hub *h)
 {
     Loop *l = h->loop;
 
+    l->gil = GIL_HELD;
     if (h->error == 0)
         h->error = hub_turn(h);
     if (h->error < 0 || drain_is_finished(l))
@@ -150,6 +151,7 @@ static void guard_turn(Hub *h)
     Loop *l = h->loop;
 
     h->is_guarded = l->is_unmanned = true;
+    l->gil = GIL_OUT_OF_REACH;
     guard_call(h);
     if (h->current)
         fiber_on_overtaken(h);

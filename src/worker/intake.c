@@ -10,6 +10,7 @@
 #include "worker/body-intake.h"
 #include "worker/peer.h"
 #include "worker/requests.h"
+#include "wsgi/body-memory.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -243,6 +244,28 @@ static void intake_receive(Loop *l, Connection *c)
     intake_on_received(l, c, n);
 }
 
+/* The memory of a body that has begun to come: that of the object which the application will get. Not for what no application
+ * gets, nor where the GIL is out of reach; what is announced, and does not come, gets none. False: it is to be tried again with the
+ * GIL, and nothing received until then. */
+static bool intake_take_memory(Loop *l, Exchange *x)
+{
+    Spool *body = &x->body;
+    size_t size = (size_t)x->request.content_length;
+    char *memory;
+    void *owner;
+
+    if (x->body_received < BODY_PROOF_BYTES || body->memory.capacity >= size || l->gil == GIL_OUT_OF_REACH ||
+        x->request.is_server_options || !spool_may_hold(body, size))
+        return true;
+    l->wants_gil |= l->gil != GIL_HELD;
+    if (l->gil != GIL_HELD)
+        return false;
+    owner = body_memory_new(size, &memory);
+    if (owner)
+        spool_lend(body, owner, memory, size);
+    return true;
+}
+
 /* Room for the next piece of a sized body, *ret_size octets, or NULL: not in memory. A body that has begun to come gets room
  * for all of it, so that its memory grows once; what is only announced costs no more than what would prove it. */
 static char *intake_body_room(Exchange *x, size_t *ret_size)
@@ -265,10 +288,13 @@ static void intake_receive_sized_body(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
     size_t n_wanted;
-    char *to = intake_body_room(x, &n_wanted);
+    char *to;
     ssize_t n;
     int r = 0;
 
+    if (!intake_take_memory(l, x))
+        return;
+    to = intake_body_room(x, &n_wanted);
     if (!to)
         n_wanted = MIN(n_wanted, sizeof l->scratch);
     n = recv(c->fd, to ? to : l->scratch, n_wanted, 0);

@@ -345,6 +345,9 @@ int loop_prepare(Loop *l)
 
     requests_flush(l);
     loop_free_closed(l);
+    l->wants_gil = false;
+    if (l->gil == GIL_HELD)
+        exchange_pool_clean(&l->exchanges);
     /* Here, and not at the end: a request may have gone to the application since, and its thread have been overtaken. */
     r = accept_update(l);
     if (r < 0)

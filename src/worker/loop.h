@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The worker's event loop: one epoll descriptor, driven by whichever thread has the turn. Accepts, reads,
- * writes, keeps the deadlines; never calls Python. All of it belongs to the driving thread, except where a
- * function says otherwise. */
+ * writes, keeps the deadlines; never calls Python, nor waits for its lock: where it needs that, the driver is to come with it.
+ * All of it belongs to the driving thread, except where a function says otherwise. */
 #pragma once
 
 #include "config/config.h"
@@ -87,6 +87,13 @@ typedef enum TimeoutKind {
     N_TIMEOUTS_,
 } TimeoutKind;
 
+/* Whether the driver has the GIL, in a turn. */
+typedef enum LoopGil {
+    GIL_OUT_OF_REACH, /* he can't have it */
+    GIL_WITHIN_REACH, /* he takes it when loop_wants_gil() */
+    GIL_HELD,
+} LoopGil;
+
 typedef struct LoopOptions {
     const Config *config;
     const char *directory; /* of temporary files */
@@ -156,6 +163,9 @@ typedef struct Loop {
     AccessLog *access_log; /* NULL: off */
     const FileRoots *file_roots;
 
+    LoopGil gil;    /* set by the driver before each turn */
+    bool wants_gil; /* a connection has something to receive for which memory of body-memory.h is needed */
+
     size_t n_connections;
     bool is_replacement_asked;
     uint64_t n_until_replaced; /* responses */
@@ -202,6 +212,12 @@ int loop_turn(Loop *l, bool may_block);
 int loop_prepare(Loop *l);
 bool loop_may_wait(const Loop *l);
 int loop_look(Loop *l, bool may_block);
+
+/* Whether there is something to do in the next turn for which the GIL is needed. */
+static inline bool loop_wants_gil(const Loop *l)
+{
+    return l->wants_gil || l->exchanges.unclean;
+}
 
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);

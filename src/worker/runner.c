@@ -8,6 +8,7 @@
 #include "http/file-response.h"
 #include "worker/body-intake.h"
 #include "worker/peer.h"
+#include "wsgi/body-memory.h"
 #include "wsgi/call.h"
 
 #include <errno.h>
@@ -441,6 +442,8 @@ void runner_run(Runner *r, Loop *l, Connection *c, WsgiApp *app, ScoreboardSlot 
     default:
         x->is_cut = true;
     }
+    if (x->body.owner)
+        body_memory_free(spool_take_back(&x->body));
     if (x->stream.is_watched)
         flusher_unwatch(l->flusher, c);
 }

@@ -62,6 +62,8 @@ static PyObject *take_spooled(const Input *self, uint64_t n)
     PyObject *bytes;
 
     n = MIN(n, bytes_left(self));
+    if (n > 0 && self->spool->owner && n == spool_size(self->spool)) /* see body-memory.h */
+        return Py_NewRef((PyObject *)self->spool->owner);
     if (n > PY_SSIZE_T_MAX)
         return PyErr_NoMemory();
     bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);

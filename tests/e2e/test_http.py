@@ -588,6 +588,20 @@ def test_bodies_in_memory_and_in_files(server, length, coding):
     assert sorted(os.listdir(site.directory)) == ["log", "notify"], "the body's file is unlinked"
 
 
+@pytest.mark.parametrize("length", [65536, 65537, 1048575, 1048576, 1048577])
+@pytest.mark.parametrize("target", ["/read", "/by_lines", "/by_thread", "/count?size=100000", "/count?size=2000000"])
+def test_large_body_read_in_every_way(server, target, length):
+    """As far as limits.body_memory goes, it is received into what read() returns."""
+    site = server("uploads:app", workers_threads=2)
+    body = (bytes(range(251)) * (length // 251 + 1))[:length]
+    with site.connect() as connection:
+        for _ in range(2):
+            connection.send(request("POST", target, body=body) + request("POST", "/unread", body=body))
+            answer = json.loads(connection.read_response().body)
+            assert (answer["length"], answer["sha256"]) == (length, hashlib.sha256(body).hexdigest())
+            assert connection.read_response().status == 403
+
+
 def test_body_limit(server):
     site = server("echo:app", limits_body="1000")
     with site.connect() as connection:

@@ -141,6 +141,25 @@ def test_bodies_of_many_clients_share_memory(start_server):
         assert unlinked_files(worker) == before, "the memory was not given back"
 
 
+def test_memory_of_abandoned_bodies(start_server):
+    """Whoever goes away in the middle of an upload takes nothing from the others."""
+    site = start_server("echo:app", {"limits_memory": "16M", "limits_body_memory": "1M"})
+    worker = max(site.pids())
+    before = unlinked_files(worker)
+    body = b"x" * 900_000
+    for _ in range(40):
+        connection = site.connect()
+        connection.send(request("POST", body=body)[:500_000])
+        assert site.get(method="POST", body=b"y").status == 200  # meanwhile it has been received
+        connection.reset()
+    with site.connect() as connection:
+        connection.send(request("POST", body=body)[:-1])
+        assert site.get(method="POST", body=b"y").status == 200
+        assert unlinked_files(worker) == before, "the memory was not given back"
+        connection.send(body[-1:])
+        assert connection.read_response().status == 200
+
+
 def test_no_directory_to_spool_into(start_server, tmp_path):
     site = start_server(
         "echo:app", {"limits_body_memory": "4K"}, environment={"CACHE_DIRECTORY": str(tmp_path / "nowhere")}

@@ -215,6 +215,37 @@ static void test_budget(void)
     ok(budget.left >= 0 && first.n_charged == 0, "what is freed is given back");
 }
 
+/* Memory of somebody else's: what was held moves there, nothing is freed, and it ends where it ends. */
+static void test_lent(void)
+{
+    SpoolBudget budget = {.left = 100};
+    char memory[80], owner;
+    Spool s;
+
+    spool_init(&s, 90, 200, directory);
+    s.budget = &budget;
+    ok(spool_may_hold(&s, 90) && !spool_may_hold(&s, 91), "up to memory_max");
+    budget.left = 70;
+    ok(!spool_may_hold(&s, 80), "and up to the budget");
+    budget.left = 100;
+    is_int(spool_append(&s, "held", 4), 0);
+    spool_lend(&s, &owner, memory, sizeof memory);
+    ok(s.memory.data == memory && peek_is(&s, 0, 64, "held"), "what was held is there");
+    is_int(budget.left, 100 - (long)sizeof memory);
+    ok(spool_may_hold(&s, 80) && !spool_reserve(&s, 77), "what is charged already is there to be held");
+    memcpy(spool_reserve(&s, 5), " more", 5);
+    spool_commit(&s, 5);
+    is_int(spool_append(&s, " and", 4), 0);
+    ok(peek_is(&s, 0, 64, "held more and") && !memcmp(memory, "held more and", 13));
+    is_int(spool_append(&s, (char[70]){0}, 70), 0);
+    ok(s.fd >= 0 && spool_size(&s) == 83, "what it has no room for goes to a file");
+    ok(spool_take_back(&s) == &owner, "the owner gets it back");
+    ok(spool_size(&s) == 0 && !s.memory.data && s.fd < 0, "and the spool is empty");
+    is_int(budget.left, 100);
+    ok(!spool_take_back(&s), "nothing is lent");
+    spool_deinit(&s);
+}
+
 static void test_long_use(void)
 {
     LongUse u = {.seed = 1, .first_fd = -EBADF, .good = true};
@@ -304,6 +335,7 @@ int main(void)
     test_reserve();
     test_memory_retention();
     test_budget();
+    test_lent();
     test_long_use();
     test_errors();
     test_no_space();

@@ -139,6 +139,92 @@ static void test_memory_of_a_body(void)
     pair_stop(&p);
 }
 
+/* A body of which 64 KiB have come; nothing more is received before the driver has come with the GIL. */
+static void pair_begin_upload(Pair *p, uint64_t *sent)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+
+    pair_start(p);
+    p->loop->gil = GIL_WITHIN_REACH;
+    is_int(send(p->client, head, sizeof head - 1, 0), (long)sizeof head - 1);
+    for (int i = 0; i < TURNS_MAX && p->connection->state != CONNECTION_BODY; i++)
+        loop_turn(p->loop, false);
+    *sent = 0;
+    pair_send_body(p, sent, 64 * 1024);
+    ok(!loop_wants_gil(p->loop), "so far the GIL is not needed");
+    is_int(send(p->client, "more", 4, 0), 4);
+    *sent += 4;
+    for (int i = 0; i < TURNS_MAX && !loop_wants_gil(p->loop); i++)
+        loop_turn(p->loop, false);
+    ok(loop_wants_gil(p->loop), "now it is");
+    is_int(p->connection->exchange->body_received, 64 * 1024);
+    is_int(lent_octets(), 0);
+}
+
+/* … and then all of it is received into memory that the application gets. */
+static void test_lent_memory(void)
+{
+    const Spool *body;
+    uint64_t sent;
+    Pair p;
+
+    pair_begin_upload(&p, &sent);
+    body = &p.connection->exchange->body;
+    p.loop->gil = GIL_HELD;
+    loop_turn(p.loop, false);
+    ok(body->owner, "memory is lent");
+    is_int(lent_octets(), 1000000);
+    is_int(body->n_charged, 1000000);
+    p.loop->gil = GIL_OUT_OF_REACH;
+    pair_send_body(&p, &sent, 1000000);
+    is_int(p.loop->ready.n, 1);
+    is_int(spool_size(body), 1000000);
+    ok(body->owner && body->fd < 0, "it stays there");
+    pair_stop(&p);
+    is_int(lent_octets(), 0);
+}
+
+/* Without the GIL a body is not freed, and does not wait for it. */
+static void test_lent_memory_is_given_back(void)
+{
+    uint64_t sent;
+    Pair p;
+
+    pair_begin_upload(&p, &sent);
+    p.loop->gil = GIL_HELD;
+    loop_turn(p.loop, false);
+    is_int(lent_octets(), 1000000);
+    p.loop->gil = GIL_WITHIN_REACH;
+    close(p.client);
+    is_int(rig_turn_until(&p.rig, 0), 0);
+    is_int(lent_octets(), 1000000);
+    ok(loop_wants_gil(p.loop), "the GIL is needed to free it");
+    ok(p.loop->exchanges.budget.left < (int64_t)p.rig.config->limits_memory, "until then it is charged");
+    p.loop->gil = GIL_HELD;
+    loop_turn(p.loop, false);
+    is_int(lent_octets(), 0);
+    ok(p.loop->exchanges.budget.left > (int64_t)p.rig.config->limits_memory - 64 * 1024, "and then no more");
+    ok(!loop_wants_gil(p.loop));
+    is_int(p.loop->exchanges.n_used, 0);
+    is_int(p.loop->exchanges.n_free, 1);
+    rig_stop(&p.rig);
+}
+
+/* Whoever drives then can't have the GIL: the body goes where all went before. */
+static void test_upload_without_the_gil(void)
+{
+    uint64_t sent;
+    Pair p;
+
+    pair_begin_upload(&p, &sent);
+    p.loop->gil = GIL_OUT_OF_REACH;
+    pair_send_body(&p, &sent, 1000000);
+    is_int(p.loop->ready.n, 1);
+    ok(!p.connection->exchange->body.owner, "nothing is lent");
+    is_int(lent_octets(), 0);
+    pair_stop(&p);
+}
+
 /* A request that waits for the application does not keep back the answers before it. */
 static void test_ready_behind_answers(void)
 {
@@ -326,6 +412,9 @@ int main(void)
     test_clock_of_a_live_body();
     test_body_behind_answers();
     test_memory_of_a_body();
+    test_lent_memory();
+    test_lent_memory_is_given_back();
+    test_upload_without_the_gil();
     test_ready_behind_answers();
     test_answer_while_flushing();
     test_answer_before_a_wait();

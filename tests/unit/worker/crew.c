@@ -347,6 +347,65 @@ static void test_work_after_the_response(void)
     worker_stop(&w);
 }
 
+#define UPLOAD(path) "POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+
+static void send_octets(int fd, size_t n)
+{
+    static const char octets[1000000];
+
+    is_int(send(fd, octets, n, 0), (long)n);
+}
+
+static void await_lent(size_t n)
+{
+    while (lent_octets() != n)
+        sched_yield();
+}
+
+static void test_upload(void)
+{
+    Worker w;
+    int a;
+
+    worker_start(&w, 1);
+    a = ask(&w, UPLOAD("/block"));
+    send_octets(a, 1000000);
+    sem_wait(&entered);
+    is_int(lent_octets(), 1000000);
+    sem_post(&released);
+    ok(hears(a, "\r\n\r\nok"), "the body is received into memory of the application");
+    await_lent(0);
+    write(a, UPLOAD("/"), strlen(UPLOAD("/")));
+    send_octets(a, 500000);
+    await_lent(1000000);
+    close(a);
+    await_lent(0);
+    worker_stop(&w);
+}
+
+/* The loop takes the GIL for the memory of a body where it can have it, and waits for nobody who has it. */
+static void test_upload_beside_the_gil(void)
+{
+    Worker w;
+    int a, b, c;
+
+    worker_start(&w, 2);
+    a = ask(&w, GET("/hold"));
+    sem_wait(&entered);
+    b = ask(&w, UPLOAD("/"));
+    send_octets(b, 500000);
+    c = ask(&w, OPTIONS);
+    ok(hears(c, "200 OK"), "the loop goes on while the application keeps the GIL");
+    send_octets(b, 500000);
+    write(c, OPTIONS, strlen(OPTIONS));
+    ok(hears(c, "200 OK"), "again");
+    sem_post(&released);
+    ok(hears(a, "\r\n\r\nok"), "the one that kept it is answered");
+    ok(hears(b, "\r\n\r\nok"), "and the upload");
+    await_lent(0);
+    worker_stop(&w);
+}
+
 static void test_drain_finishes_requests(void)
 {
     Worker w;
@@ -597,6 +656,8 @@ int main(void)
     test_several_threads();
     test_streaming();
     test_work_after_the_response();
+    test_upload();
+    test_upload_beside_the_gil();
     test_drain_finishes_requests();
     test_trim();
     test_trim_beside_a_request();

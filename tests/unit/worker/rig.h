@@ -3,6 +3,7 @@
  * fails here is a fault of the test's surroundings and ends the program. */
 #pragma once
 
+#include "no-python.h"
 #include "tap.h"
 #include "worker/loop.h"
 
