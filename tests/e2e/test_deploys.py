@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import WORKER, poll, running
+from harness import DEADLINE, WORKER, poll, running
 from supervision import APP, ignore_faults, in_background, notified, processes, reload, text, workers, write_app, zygotes
 
 RELOADS = int(os.environ.get("CGUNICORN_TEST_RELOADS", "6"))
@@ -135,7 +135,8 @@ class Wrk:
     """wrk for as long as the with block lasts; then its report."""
 
     def __init__(self, server, connections, *fields):
-        command = ["wrk", "-t1", f"-c{connections}", "-d1h", *(word for field in fields for word in ("-H", field)), server.url]
+        command = ["wrk", "-t1", f"-c{connections}", "-d1h", "--timeout", f"{DEADLINE}s"]
+        command += [*(word for field in fields for word in ("-H", field)), server.url]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.report = None
 

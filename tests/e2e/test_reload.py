@@ -329,7 +329,7 @@ def test_who_has_nothing_to_finish_goes_first(start_server):
 
 def test_idle_connections_live_on(start_server):
     """Also those in the middle of a head, and those that have said nothing yet."""
-    server = start_server(APP, {"workers_count": 2})
+    server = start_server(APP, {"workers_count": 2, "timeouts_head": "1h", "timeouts_keepalive": "1h"})
     fresh, partial, kept = server.connect(), server.connect(), [server.connect() for _ in range(300)]
     partial.send(request(target="/version")[:-9])
     for client in kept:

@@ -282,7 +282,8 @@ def served(site):
 def test_wrk_loses_nothing(make_site, connection):
     """A client on a TCP socket, through three reloads and a restart."""
     site = make_site(ini="[socket]\nlisten = 127.0.0.1:8016\n").start()
-    client = site.machine.popen("wrk", "-t1", "-c32", "-d300", "-H", f"Connection: {connection}", "http://127.0.0.1:8016/", stdout=subprocess.PIPE)
+    client = site.machine.popen("wrk", "-t1", "-c32", "-d300", "--timeout", f"{DEADLINE}s", "-H", f"Connection: {connection}",
+                                "http://127.0.0.1:8016/", stdout=subprocess.PIPE)
     try:
         for verb in ["reload", "reload", "reload", "restart"]:
             before = served(site)
