@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Builds environs. What seldom changes from one request to the next is compared with the base instead of made
- * anew; names of fields are looked up as they were written. All str are Latin-1 (PEP 3333, "Unicode Issues").
+ * anew; fields whose lines are known are the objects of last time, names of others are looked up as they were written. All str are Latin-1 (PEP 3333, "Unicode Issues").
  */
 #include "wsgi/environ.h"
 
@@ -30,31 +30,73 @@ static const char *const key_names[N_KEYS] = {
 
 /* --- fields --- */
 
-static int join_field(PyObject *environ, const HeaderName *n, PyObject *value)
+static int join_field(PyObject *environ, const KnownField *f)
 {
-    PyObject *former = PyDict_GetItemWithError(environ, n->key);
+    PyObject *former = PyDict_GetItemWithError(environ, f->key);
     _cleanup_decref_ PyObject *joined = NULL;
 
     if (!former)
         return -1;
-    joined = PyUnicode_FromFormat(n->kind == HEADER_COOKIE ? "%U; %U" : "%U, %U", former, value);
-    return joined ? PyDict_SetItem(environ, n->key, joined) : -1;
+    joined = PyUnicode_FromFormat(f->kind == HEADER_COOKIE ? "%U; %U" : "%U, %U", former, f->value);
+    return joined ? PyDict_SetItem(environ, f->key, joined) : -1;
+}
+
+static int put_field(PyObject *environ, const KnownField *f)
+{
+    Py_ssize_t n_keys = PyDict_GET_SIZE(environ);
+
+    if (f->kind == HEADER_SKIP)
+        return 0;
+    if (!PyDict_SetDefault(environ, f->key, f->value))
+        return -1;
+    return PyDict_GET_SIZE(environ) > n_keys ? 0 : join_field(environ, f);
+}
+
+static void known_field_clear(KnownField *f)
+{
+    Py_CLEAR(f->key);
+    Py_CLEAR(f->value);
+    f->line = 0;
+}
+
+static int known_field_fill(KnownField *f, EnvironCache *cache, const Field *field)
+{
+    const HeaderName *n = header_names_find(&cache->names, field->name);
+
+    known_field_clear(f);
+    if (!n)
+        return -1;
+    f->kind = n->kind;
+    if (n->kind != HEADER_SKIP) {
+        f->key = Py_NewRef(n->key);
+        f->value = latin1_new(field->value);
+        if (!f->value)
+            return -1;
+    }
+    f->line = field->line;
+    return 0;
+}
+
+static int add_new_field(PyObject *environ, EnvironCache *cache, const Field *field)
+{
+    KnownField f = {0};
+    int r = known_field_fill(&f, cache, field);
+
+    if (r == 0)
+        r = put_field(environ, &f);
+    known_field_clear(&f);
+    return r;
 }
 
 static int add_field(PyObject *environ, EnvironCache *cache, const Field *field)
 {
-    HeaderName *n = header_names_find(&cache->names, field->name);
-    Py_ssize_t n_keys = PyDict_GET_SIZE(environ);
-    _cleanup_decref_ PyObject *value = NULL;
+    KnownField *f = &cache->fields[field->line % KNOWN_LINES_MAX];
 
-    if (!n)
+    if (field->line == 0)
+        return add_new_field(environ, cache, field);
+    if (f->line != field->line && known_field_fill(f, cache, field) < 0)
         return -1;
-    if (n->kind == HEADER_SKIP)
-        return 0;
-    value = header_name_value(n, field->value);
-    if (!value || !PyDict_SetDefault(environ, n->key, value))
-        return -1;
-    return PyDict_GET_SIZE(environ) > n_keys ? 0 : join_field(environ, n, value);
+    return put_field(environ, f);
 }
 
 /* Content-Length as the server understood it; of a chunked body, what it turned out to be, if it is here already. */
@@ -300,5 +342,7 @@ void environ_cache_clear(EnvironCache *cache)
         Py_CLEAR(cache->keys[key]);
     for (size_t i = 0; i < ENVIRON_PORTS_MAX; i++)
         Py_CLEAR(cache->ports[i]);
+    for (size_t i = 0; i < KNOWN_LINES_MAX; i++)
+        known_field_clear(&cache->fields[i]);
     header_names_clear(&cache->names);
 }

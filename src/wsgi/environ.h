@@ -6,7 +6,7 @@
 #include "wsgi/python.h"
 
 #include "base/spool.h"
-#include "http/request.h"
+#include "http/known-lines.h"
 #include "wsgi/call.h"
 #include "wsgi/header-names.h"
 
@@ -37,11 +37,19 @@ typedef enum EnvironKey {
 /* Clients that take turns each have a port of their own. */
 #define ENVIRON_PORTS_MAX 128
 
+/* What became of the KnownLine with that id. */
+typedef struct KnownField {
+    uint64_t line;
+    PyObject *key, *value; /* NULL for HEADER_SKIP */
+    HeaderKind kind;
+} KnownField;
+
 /* Of a process, zero-initialised. */
 typedef struct EnvironCache {
     PyObject *keys[N_KEYS];             /* interned */
     PyObject *ports[ENVIRON_PORTS_MAX]; /* values of REMOTE_PORT, by their last digits; NULL: free */
     HeaderNames names;
+    KnownField fields[KNOWN_LINES_MAX];
 } EnvironCache;
 
 /* Of one request at a time. */

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define VALUE_KEPT_MAX 256 /* longer values aren't remembered */
-
 /* Interned for good, so that look-ups by an application's constants end at the comparison of pointers. Others
  * are not: their number is the clients' choice, and some versions of CPython never free an interned str. */
 static const char *const known_fields[] = {
@@ -91,12 +89,6 @@ static HeaderKind kind_of(PyObject *key)
     return PyUnicode_CompareWithASCIIString(key, "HTTP_COOKIE") == 0 ? HEADER_COOKIE : HEADER_JOIN;
 }
 
-static void header_name_clear(HeaderName *n)
-{
-    Py_CLEAR(n->key);
-    Py_CLEAR(n->value);
-}
-
 /* Makes the entry of a name that was not met before, or not lately. */
 static int header_name_fill(HeaderName *n, const HeaderNames *names, Span name)
 {
@@ -113,8 +105,7 @@ static int header_name_fill(HeaderName *n, const HeaderNames *names, Span name)
         Py_XDECREF(key);
         return -1;
     }
-    header_name_clear(n);
-    n->key = key;
+    Py_XSETREF(n->key, key);
     n->kind = (uint8_t)kind_of(key);
     if (name.size <= HEADER_NAME_MAX) {
         n->size = (uint8_t)name.size;
@@ -151,18 +142,6 @@ HeaderName *header_names_find(HeaderNames *names, Span name)
     return header_name_fill(n, names, name) < 0 ? NULL : n;
 }
 
-PyObject *header_name_value(HeaderName *n, Span value)
-{
-    PyObject *string;
-
-    if (n->value && latin1_equals(n->value, value))
-        return Py_NewRef(n->value);
-    string = latin1_new(value);
-    if (string && value.size <= VALUE_KEPT_MAX)
-        Py_XSETREF(n->value, Py_NewRef(string));
-    return string;
-}
-
 int header_names_init(HeaderNames *names)
 {
     names->known = PyDict_New();
@@ -181,7 +160,7 @@ void header_names_clear(HeaderNames *names)
 {
     for (size_t set = 0; set < HEADER_SETS; set++)
         for (size_t way = 0; way < HEADER_WAYS; way++)
-            header_name_clear(&names->sets[set][way]);
-    header_name_clear(&names->scratch);
+            Py_CLEAR(names->sets[set][way].key);
+    Py_CLEAR(names->scratch.key);
     Py_CLEAR(names->known);
 }

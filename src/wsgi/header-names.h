@@ -14,11 +14,9 @@ typedef enum HeaderKind {
     HEADER_SKIP,   /* the environ has it from elsewhere: Host, Content-Length, Transfer-Encoding */
 } HeaderKind;
 
-/* A name, its key, and its latest value, which is likely to come again. */
 #define HEADER_NAME_MAX 46
 typedef struct HeaderName {
     PyObject *key; /* NULL: free */
-    PyObject *value;
     uint8_t kind;
     uint8_t size;
     char name[HEADER_NAME_MAX];
@@ -42,9 +40,6 @@ void header_names_clear(HeaderNames *names);
 
 /* Valid until the next call. name has at least one octet. NULL with an exception. */
 HeaderName *header_names_find(HeaderNames *names, Span name);
-
-/* The value as str, a new reference, or NULL with an exception. */
-PyObject *header_name_value(HeaderName *n, Span value);
 
 /* A str of octets (PEP 3333, "Unicode Issues"); the octets of such a str, borrowed; and whether it has these. */
 static inline PyObject *latin1_new(Span s)

@@ -185,8 +185,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     start_python();
     request_init(&r);
-    if (size > 0 && fuzz_request((Span){(const char *)data, size}, &head, &r) && !r.is_server_options)
+    if (size > 0 && fuzz_request((Span){(const char *)data, size}, &head, &r) && !r.is_server_options) {
         run(&r);
+        for (size_t i = 0; i < r.n_fields; i++)
+            r.fields[i].line = i + 1;
+        run(&r); /* as from lines that are known */
+    }
     request_deinit(&r);
     return 0;
 }

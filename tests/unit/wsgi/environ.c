@@ -6,8 +6,7 @@
 
 static WsgiApp *app;
 
-/* The environ of a request with this head is keep.environ afterwards. */
-static void get(const char *head)
+static void get_once(const char *head)
 {
     Call c;
 
@@ -15,6 +14,21 @@ static void get(const char *head)
     call_run(&c, app);
     is_int(c.result, 0);
     call_deinit(&c);
+}
+
+/* The environ of a request with this head is keep.environ afterwards: that of the first time, when some of its lines were
+ * new, and of later times, when they are known. */
+static void get(const char *head)
+{
+    static const char values[] = "sorted((k, v) for k, v in environ.items() if type(v) is str)";
+
+    get_once(head);
+    for (int i = 0; i < 2; i++) {
+        _cleanup_free_ char *first = strdup(harness_string("keep", values));
+
+        get_once(head);
+        is_string(harness_string("keep", values), first);
+    }
 }
 
 static void test_plain(void)

@@ -2,6 +2,8 @@
 /* The helpers of harness.h. What fails here is a fault of the test's surroundings and ends the program. */
 #include "harness.h"
 
+#include "http/head.h"
+#include "http/known-lines.h"
 #include "http/parser.h"
 #include "wsgi/interpreter.h"
 
@@ -192,8 +194,15 @@ static int fake_end(ResponseSink *sink)
 
 void call_init(Call *c, const char *head)
 {
-    static const HttpLimits limits = {
-        .request_line = 65536, .field_size = 65536, .head = 1 << 20, .fields = 1000, .body = UINT64_MAX};
+    static KnownLines known;
+    static const HttpLimits limits = {.request_line = 65536,
+                                      .field_size = 65536,
+                                      .head = 1 << 20,
+                                      .fields = 1000,
+                                      .body = UINT64_MAX,
+                                      .known = &known};
+    HeadScan scan = {0};
+    size_t size;
     int r;
 
     *c = (Call){.peer = {SPAN_LITERAL("192.0.2.7"), SPAN_LITERAL("40000"), SPAN_LITERAL("198.51.100.1"),
@@ -218,7 +227,9 @@ void call_init(Call *c, const char *head)
     c->sink.request = &c->request;
     if (buffer_append_string(&c->head, head) < 0 || buffer_append_string(&c->head, "\r\n\r\n") < 0)
         fail("call_init()", "out of memory");
-    r = request_parse(&c->request, buffer_head(&c->head), buffer_size(&c->head), &limits);
+    if (head_scan(&scan, buffer_head(&c->head), buffer_size(&c->head), &limits, &size) != 0)
+        fail(head, scan.reason);
+    r = request_parse(&c->request, buffer_head(&c->head), size, &limits);
     if (r != 0)
         fail(head, c->request.reason);
 }

@@ -32,21 +32,6 @@ static void test_keys(void)
        "known names share their key");
 }
 
-static void test_values(void)
-{
-    HeaderName *n = header_names_find(&names, span_of("Accept"));
-    PyObject *a = header_name_value(n, span_of("one")), *b = header_name_value(n, span_of("one"));
-    PyObject *c = header_name_value(n, span_of("two")), *d = header_name_value(n, span_of(""));
-
-    ok(a && a == b, "the same value is the same object");
-    is_string(PyUnicode_AsUTF8(c), "two");
-    is_string(PyUnicode_AsUTF8(d), "");
-    Py_XDECREF(a);
-    Py_XDECREF(b);
-    Py_XDECREF(c);
-    Py_XDECREF(d);
-}
-
 /* More names than there is room for, each found again with its own key. */
 static void test_many(void)
 {
@@ -69,7 +54,6 @@ int main(void)
     harness_start();
     is_int(header_names_init(&names), 0);
     test_keys();
-    test_values();
     test_many();
     header_names_clear(&names);
     interpreter_finalize();
