@@ -25,6 +25,8 @@ typedef struct ScoreboardSeat {
     _Atomic uint64_t
         waiting_usec; /* CLOCK_MONOTONIC since when a request has waited for a free thread; 0: none does */
     _Atomic uint64_t active_usec; /* CLOCK_MONOTONIC: when the last exchange ended, 0 when none has */
+    _Atomic bool
+        is_blocked; /* no slot is free, whatever they say: one greenlet keeps the others from running */
     _Atomic uint32_t connections;
     _Atomic uint32_t accepts; /* 1: it takes new connections */
     _Atomic uint32_t

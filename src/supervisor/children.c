@@ -163,6 +163,7 @@ static void clear_slots(const Generation *g, const Seat *s)
     atomic_store(&g->scoreboard->seats[s->number].connections, 0);
     atomic_store(&g->scoreboard->seats[s->number].accepts, 0);
     atomic_store(&g->scoreboard->seats[s->number].waiting_usec, 0);
+    atomic_store(&g->scoreboard->seats[s->number].is_blocked, false);
     atomic_store(&g->scoreboard->seats[s->number].exchanges, 0);
 }
 

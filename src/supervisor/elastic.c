@@ -40,8 +40,9 @@ static void look_at_seat(const Generation *g, const Seat *s, SizingSample *sampl
     if (s->state != SEAT_SERVING)
         return;
     sample->n_serving++;
-    for (unsigned i = 0; i < g->scoreboard->n_slots; i++)
-        sample->n_busy += atomic_load(&scoreboard_slot(g->scoreboard, s->number, i)->started_usec) > 0;
+    sample->n_busy += atomic_load(&g->scoreboard->seats[s->number].is_blocked)
+                          ? g->scoreboard->n_slots
+                          : generation_count_busy(g, s->number);
     if (waiting > 0 && waiting <= now)
         sample->waiting_usec = sample->waiting_usec > 0 ? MIN(sample->waiting_usec, waiting) : waiting;
 }

@@ -329,6 +329,7 @@ static void loop_publish(const Loop *l)
     atomic_store_explicit(&s->waiting_usec, l->ready.first ? l->ready.first->exchange->ready_usec : 0,
                           memory_order_relaxed);
     atomic_store_explicit(&s->active_usec, l->active_usec, memory_order_relaxed);
+    atomic_store_explicit(&s->is_blocked, l->is_unmanned, memory_order_relaxed);
     atomic_store_explicit(&s->exchanges, l->exchanges.n_used, memory_order_release);
 }
 

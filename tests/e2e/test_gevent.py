@@ -303,6 +303,18 @@ def test_connections_go_to_other_workers(start, gate):
         assert value(connection.read_response()) == "held"
 
 
+def test_elastic_site_grows_where_greenlets_block(start, gate):
+    """The thousand that the worker could run beside it are none that are free."""
+    server = start(workers_min=1, workers_max=2, workers_count=1, workers_grow_after="50ms")
+    with server.connect() as holder:
+        holder.send(request(target=f"/hold?{gate}"))
+        poll(gate.with_name("gate.begun").exists, "the first one to hold the others up")
+        assert value(server.get("/look"))["inside"] == 0
+        server.wait_for_log("2 workers from now on, and not 1: requests have waited")
+        gate.unlink()
+        assert value(holder.read_response()) == "held"
+
+
 # --- timeouts.request ------
 
 
