@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SLICE_USEC (1 * USEC_PER_MSEC)
-
 /* --- the GIL --- */
 
 static void member_acquire(Member *m)
@@ -99,7 +97,7 @@ static bool member_run(Member *m, Connection *c)
 static bool member_run_ready(Member *m)
 {
     Loop *l = m->crew->loop;
-    usec_t until = l->now + SLICE_USEC;
+    usec_t until = l->now + REQUESTS_SLICE_USEC;
     Connection *c;
 
     if (member_is_spare(m))

@@ -64,7 +64,7 @@ static void fiber_watch(const Fiber *f)
     Loop *l = f->hub->loop;
 
     hang_watch(l, f->connection, f->hub->thread, f->slot);
-    alarm_set(l, l->n_unsent > 0 ? l->unsent_since + HANDOFF_USEC : UINT64_MAX);
+    alarm_set(l, l->n_unsent > 0 ? l->unsent_since + GUARD_AFTER_USEC : UINT64_MAX);
 }
 
 void fiber_begin(Hub *h, Connection *c)

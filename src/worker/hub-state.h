@@ -11,7 +11,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define HANDOFF_USEC (5 * USEC_PER_MSEC)
+/* Without a visit for so long, the guard takes the loop. */
+#define GUARD_AFTER_USEC (5 * USEC_PER_MSEC)
 
 typedef struct Hub Hub;
 typedef struct Fiber Fiber;

@@ -19,8 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLICE_USEC (1 * USEC_PER_MSEC)
-
 /* --- the main thread --- */
 
 void hub_enter(Hub *h)
@@ -42,7 +40,7 @@ void hub_leave(Hub *h)
 /* For a slice of time: what else gevent's hub has to do is not to wait for ever. */
 static void hub_begin_ready(Hub *h)
 {
-    usec_t until = h->loop->now + SLICE_USEC;
+    usec_t until = h->loop->now + REQUESTS_SLICE_USEC;
     Connection *c;
 
     while (clock_now_usec() < until && (c = requests_check_out(h->loop))) {
@@ -130,7 +128,7 @@ static void guard_rest(Hub *h)
 /* True: the lock is taken, and the main thread has been away for a while. */
 static bool guard_look(Hub *h)
 {
-    const struct timespec while_ = {.tv_nsec = HANDOFF_USEC * 1000};
+    const struct timespec while_ = {.tv_nsec = GUARD_AFTER_USEC * 1000};
     uint64_t n_visits = atomic_load(&h->n_visits);
 
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &while_, NULL);

@@ -11,7 +11,7 @@
  *                     only requests do
  *
  *   guard:  RESTS ─the set is readable→ LOOKS
- *           LOOKS ─no visit within HANDOFF_USEC, the lock is free→ TURNS ─is_wanted→ RESTS
+ *           LOOKS ─no visit within GUARD_AFTER_USEC, the lock is free→ TURNS ─is_wanted→ RESTS
  *           LOOKS ─a visit, or the lock is taken→ RESTS
  *
  * It RESTS and LOOKS without the lock, and reads nothing but n_visits; TURNS with it, and waits in the loop's

@@ -6,6 +6,9 @@
 
 #include "worker/loop.h"
 
+/* So long those that are ready are run, one after the other, before others are looked for. */
+#define REQUESTS_SLICE_USEC (1 * USEC_PER_MSEC)
+
 void connection_queue_push(ConnectionQueue *q, struct Connection *c);
 struct Connection *connection_queue_pop(ConnectionQueue *q);
 
