@@ -16,6 +16,8 @@ static struct {
     PyObject *getcurrent;
     PyObject *wait_read;
     PyObject *hub_switch;
+    PyObject *run_callback;
+    PyObject *switch_name;
     PyObject *loop;
     PyObject *stopped; /* a gevent.event.Event */
     PyObject *on_visit;
@@ -129,13 +131,15 @@ static int begin(void)
     gevent.wait_read = import_name("gevent.socket", "wait_read");
     gevent.stopped = call_name("gevent.event", "Event");
     gevent.hub_switch = PyObject_GetAttrString(hub, "switch");
+    gevent.switch_name = PyUnicode_InternFromString("switch");
     gevent.on_visit = PyCFunction_New(&visit_method, NULL);
     gevent.on_start = PyCFunction_New(&start_method, NULL);
     if (!gevent.greenlet_type || !gevent.getcurrent || !gevent.wait_read || !gevent.stopped ||
-        !gevent.hub_switch || !gevent.on_visit || !gevent.on_start)
+        !gevent.hub_switch || !gevent.switch_name || !gevent.on_visit || !gevent.on_start)
         return -1;
     gevent.loop = PyObject_GetAttrString(hub, "loop");
-    return gevent.loop ? 0 : -1;
+    gevent.run_callback = gevent.loop ? PyObject_GetAttrString(gevent.loop, "run_callback") : NULL;
+    return gevent.run_callback ? 0 : -1;
 }
 
 int greenlets_begin(char **ret_error)
@@ -223,7 +227,7 @@ void greenlets_call_soon(void)
 
     if (gevent.is_called_soon)
         return;
-    callback = PyObject_CallMethod(gevent.loop, "run_callback", "O", gevent.on_visit);
+    callback = PyObject_CallOneArg(gevent.run_callback, gevent.on_visit);
     gevent.is_called_soon = callback;
     if (!callback)
         PyErr_Clear();
@@ -244,7 +248,8 @@ void greenlets_stop(void)
 /* gevent.Greenlet reports what its function raises, so nothing comes out of it. */
 static void switch_to(PyObject *greenlet)
 {
-    _cleanup_decref_ PyObject *owned = Py_NewRef(greenlet), *result = python_call_method(owned, "switch");
+    _cleanup_decref_ PyObject *owned = Py_NewRef(greenlet);
+    _cleanup_decref_ PyObject *result = PyObject_CallMethodNoArgs(owned, gevent.switch_name);
 
     if (!result)
         PyErr_WriteUnraisable(owned);

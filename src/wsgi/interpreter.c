@@ -7,6 +7,7 @@
 #include "wsgi/interpreter.h"
 
 #include "base/pyvenv.h"
+#include "wsgi/chunks.h"
 #include "wsgi/exception.h"
 
 #include <errno.h>
@@ -233,6 +234,7 @@ int interpreter_init(const InterpreterOptions *options, char **ret_error)
     if (!Py_IsInitialized() && start_embedded(options, ret_error) < 0)
         return -1;
     main_thread = PyThreadState_Get();
+    chunks_keep();
     if (pthread_atfork(NULL, NULL, on_forked_child) != 0)
         PyErr_NoMemory();
     if (PyErr_Occurred() || set_up_arguments(options->process_name) < 0 || set_up_path(options) < 0 ||
@@ -332,6 +334,7 @@ void interpreter_freeze(void)
 void interpreter_collect(void)
 {
     (void)PyGC_Collect();
+    chunks_trim();
 }
 
 void interpreter_finalize(void)

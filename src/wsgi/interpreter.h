@@ -37,7 +37,8 @@ _Noreturn void interpreter_exit_forked_child(void);
 /* gc.collect() and gc.freeze(), once, before the first fork. */
 void interpreter_freeze(void);
 
-/* As gc.collect(), unless the application has switched the collector off. With the GIL. */
+/* As gc.collect(), unless the application has switched the collector off; then gives back what is kept for frames. With the
+ * GIL. */
 void interpreter_collect(void);
 
 /* Runs atexit and threading's shutdown and ends the interpreter. The calling thread holds the GIL. */
