@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -28,6 +29,11 @@ SANITIZED = os.environ.get("CGUNICORN_SANITIZED") == "1"
 
 # workers.class of all servers that do not say otherwise, as if the applications had been written for it.
 WORKER_CLASS = os.environ.get("CGUNICORN_TEST_CLASS", "threads")
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+# Where the frameworks are, when the interpreter has them not: tests/pythons/run.
+PACKAGES = os.environ.get("CGUNICORN_TEST_PACKAGES")
 
 of_threads = pytest.mark.skipif(WORKER_CLASS != "threads", reason="is told of class threads")
 
@@ -73,6 +79,11 @@ def poll(condition, what="", deadline=None, interval=0.01):
         time.sleep(interval)
 
 
+def packages_of(virtualenv):
+    """Its site-packages, which a free-threaded Python has elsewhere."""
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(virtualenv)}))
+
+
 def clean_environment(directory):
     """What a service of systemd would see, nothing of the caller's own service or Python."""
     environment = {
@@ -90,6 +101,8 @@ def clean_environment(directory):
             ASAN_OPTIONS="detect_leaks=0:handle_segv=1:abort_on_error=0",
             UBSAN_OPTIONS="print_stacktrace=1",
         )
+    if PACKAGES:
+        environment["PYTHONPATH"] = PACKAGES
     for name in ("LSAN_OPTIONS", "GCOV_PREFIX", "GCOV_PREFIX_STRIP"):
         if name in os.environ:
             environment[name] = os.environ[name]

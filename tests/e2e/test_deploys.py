@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE, WORKER, poll, running
+from harness import DEADLINE, WORKER, packages_of, poll, running
 from supervision import APP, ignore_faults, in_background, notified, processes, reload, text, workers, write_app, zygotes
 
 RELOADS = int(os.environ.get("CGUNICORN_TEST_RELOADS", "6"))
 DEPLOYS = int(os.environ.get("CGUNICORN_TEST_DEPLOYS", "8"))
-MINOR = "{}.{}".format(*sys.version_info[:2])
 
 # --- what a reload takes up ---
 
@@ -81,7 +80,7 @@ def test_new_virtualenv(tmp_path):
     """Another path in the INI file: other packages, also for the workers that come later."""
     for name in ("one", "two"):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / name], check=True)
-        write_package(tmp_path / name / "lib" / f"python{MINOR}" / "site-packages", name)
+        write_package(packages_of(tmp_path / name), name)
 
     def ini(name):
         return f"[app]\nvirtualenv = {tmp_path / name}\n"

@@ -6,10 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
-from harness import DEADLINE, PROGRAM, Server, poll
+from harness import DEADLINE, PROGRAM, Server, packages_of, poll
 from supervision import in_background, notified, text, wait_for_file, workers, write_app
 
 RELOAD = {"develop_reload": "yes"}
@@ -130,11 +131,9 @@ def test_module_elsewhere(start_server, tmp_path):
 
 
 def test_module_in_a_virtualenv(start_server, tmp_path):
-    packages = tmp_path / "lib" / "python3.11" / "site-packages"
-    (packages / "installed").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to("/usr/bin/python3")
-    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.2\n")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    packages = packages_of(tmp_path)
+    (packages / "installed").mkdir()
     (packages / "installed" / "__init__.py").write_text('VERSION = "one"')
     source = "from installed import VERSION\n" + APP.replace('VERSION = "one"\n', "")
     server = start_server(source, {**RELOAD, "app_virtualenv": tmp_path})

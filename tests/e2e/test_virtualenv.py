@@ -2,6 +2,7 @@
 """Where the application comes from and what it runs in: [app] of the configuration."""
 import json
 import os
+import site
 import subprocess
 import sys
 import sysconfig
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import EXECUTED, MODULE, Server, worker_directory
+from harness import EXECUTED, MODULE, Server, packages_of, worker_directory
 from supervision import workers
 
 MINOR = "{}.{}".format(*sys.version_info[:2])
+SYSTEM_PACKAGES = set(site.getsitepackages())
 SOURCE = """
 import json, os, sys
 def app(environ, start_response):
@@ -58,17 +60,17 @@ def virtualenv(tmp_path):
     """A virtual environment with site_module.py among its packages."""
     directory = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
-    (directory / "lib" / f"python{MINOR}" / "site-packages" / "site_module.py").write_text(SOURCE)
+    (packages_of(directory) / "site_module.py").write_text(SOURCE)
     return directory
 
 
 def test_virtualenv(start_server, virtualenv):
     server = start_server("site_module:app", {"app_virtualenv": virtualenv, "app_pythonpath": ""})
     got = answer(server)
-    packages = str(virtualenv / "lib" / f"python{MINOR}" / "site-packages")
+    packages = str(packages_of(virtualenv))
     assert got["file"] == f"{packages}/site_module.py"
-    assert got["prefix"] == str(virtualenv) and got["base_prefix"] == "/usr"
-    assert packages in got["path"] and "/usr/lib/python3/dist-packages" not in got["path"]
+    assert got["prefix"] == str(virtualenv) and got["base_prefix"] == sys.prefix
+    assert packages in got["path"] and not SYSTEM_PACKAGES & set(got["path"])
 
 
 def test_executable_of_a_virtualenv_can_be_run(start_server, virtualenv):
@@ -103,7 +105,7 @@ def test_no_virtualenv(tmp_path, kind):
 
 def test_without_virtualenv_the_packages_of_the_system_are_there(server):
     prefix = json.loads(server("echo:app").get().body)["sys"]
-    assert prefix["prefix"] == "/usr" and "/usr/lib/python3/dist-packages" in prefix["path"]
+    assert prefix["prefix"] == sys.prefix and SYSTEM_PACKAGES & set(prefix["path"])
 
 
 def test_executable_can_be_run(server):
@@ -111,7 +113,7 @@ def test_executable_can_be_run(server):
     output = subprocess.run(
         [executable, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
     )
-    assert output.stdout.strip() == "/usr", output
+    assert output.stdout.strip() == sys.prefix, output
 
 
 def test_pythonpath(start_server, module, tmp_path):
@@ -119,7 +121,7 @@ def test_pythonpath(start_server, module, tmp_path):
     second.mkdir()
     server = start_server("site_module:app", {"app_pythonpath": f"{second} {module}"})
     path = answer(server)["path"]
-    assert path.index(str(second)) < path.index(str(module)) < path.index("/usr/lib/python3/dist-packages")
+    assert path.index(str(second)) < path.index(str(module)) < min(path.index(p) for p in SYSTEM_PACKAGES & set(path))
 
 
 def test_chdir(start_server, module):
@@ -224,7 +226,7 @@ def test_python_of_the_site(start_server, virtualenv):
     python = virtualenv / "bin/python"
     server = start_server("site_module:app", {"app_python": python, "app_pythonpath": ""})
     got = answer(server)
-    assert (got["executable"], got["prefix"], got["base_prefix"]) == (str(python), str(virtualenv), "/usr")
+    assert (got["executable"], got["prefix"], got["base_prefix"]) == (str(python), str(virtualenv), sys.prefix)
     assert {os.readlink(f"/proc/{pid}/exe") for pid in workers(server)} == {os.path.realpath(python)}
 
 
