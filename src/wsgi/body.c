@@ -70,7 +70,8 @@ static int send_joined(Delivery *x, PyObject *sequence, Py_ssize_t total)
     return send_block(x, joined, total, true);
 }
 
-/* While the sink waits, another thread may change the list: so each block is held, and checked again. */
+/* While the sink waits, and the GIL is released, another thread may change the list: so each block is held, and checked
+ * again. */
 static int send_in_turn(Delivery *x, PyObject *sequence, Py_ssize_t total)
 {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); i++) {
@@ -89,7 +90,7 @@ static int send_in_turn(Delivery *x, PyObject *sequence, Py_ssize_t total)
     return finish(x);
 }
 
-static int send_sequence(Delivery *x, PyObject *sequence)
+static int send_unchanging(Delivery *x, PyObject *sequence)
 {
     Py_ssize_t total = measure_sequence(sequence);
     int r = 0;
@@ -101,6 +102,17 @@ static int send_sequence(Delivery *x, PyObject *sequence)
     if (total > 0)
         r = send_joined(x, sequence, total);
     return r < 0 ? -1 : finish(x);
+}
+
+/* A list that others may change at any time is sent as it is now. */
+static int send_sequence(Delivery *x, PyObject *sequence)
+{
+    _cleanup_decref_ PyObject *copy = NULL;
+
+    if (PYTHON_HAS_GIL || PyTuple_CheckExact(sequence))
+        return send_unchanging(x, sequence);
+    copy = PyList_AsTuple(sequence);
+    return copy ? send_unchanging(x, copy) : -1;
 }
 
 /* --- files --- */

@@ -32,7 +32,7 @@ static int take_failure(Slot *slot, char **ret_error)
         PyErr_Clear();
         return WSGI_E_GONE;
     }
-    if (live_input_take_failure(&slot->input->live))
+    if (input_take_failure(slot->input))
         return WSGI_E_BODY;
     add_failure(ret_error, "");
     return x->begun ? WSGI_E_CUT : WSGI_E_ERROR;
@@ -98,7 +98,7 @@ int wsgi_call(WsgiApp *app, const Request *request, const Spool *body, BodySourc
         add_failure(ret_error, "");
         return WSGI_E_ERROR;
     }
-    environ = environ_new(&slot->environ, &app->slots.cache, request, body, peer);
+    environ = environ_new(&slot->environ, slot->cache, request, body, peer);
     if (!environ)
         r = take_failure(slot, ret_error);
     else if (app->hooks)

@@ -7,7 +7,7 @@
 
 void delivery_init(Delivery *x, ResponseSink *sink)
 {
-    *x = (Delivery){.sink = sink, .thread = PyThread_get_thread_ident()};
+    *x = (Delivery){.sink = sink};
 }
 
 /* What one of the sink's functions returned. */

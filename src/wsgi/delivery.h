@@ -11,23 +11,14 @@
 #include <stdint.h>
 
 typedef struct Delivery {
-    ResponseSink *sink;
-    unsigned long
-        thread;   /* that runs the application, in sink->greenlet: the sink is called from nowhere else */
-    bool started; /* start_response was called */
-    bool begun;   /* the head is final */
-    bool waiting; /* the client is behind: wait before giving more */
-    bool gone;    /* the client is; what is raised from then on is a consequence */
+    ResponseSink *sink; /* called only from the thread that runs the application, in sink->greenlet */
+    bool started;       /* start_response was called */
+    bool begun;         /* the head is final */
+    bool waiting;       /* the client is behind: wait before giving more */
+    bool gone;          /* the client is; what is raised from then on is a consequence */
 } Delivery;
 
 void delivery_init(Delivery *x, ResponseSink *sink);
-
-/* Whether the caller is where the application was called, and not another thread or greenlet. */
-static inline bool delivery_is_here(const Delivery *x)
-{
-    return PyThread_get_thread_ident() == x->thread &&
-           (!x->sink->greenlet || greenlet_is_current(x->sink->greenlet));
-}
 
 /* All return 0, or -1 with an exception. */
 

@@ -6,6 +6,7 @@
 
 #include "http/target.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const key_names[N_KEYS] = {
@@ -326,18 +327,10 @@ int environ_base_set(EnvironBase *base, const EnvironCache *cache, EnvironKey ke
     return PyDict_SetItem(base->dict, cache->keys[key], value);
 }
 
-int environ_cache_init(EnvironCache *cache)
+EnvironCache *environ_cache_free(EnvironCache *cache)
 {
-    for (EnvironKey key = 0; key < N_KEYS; key++) {
-        cache->keys[key] = PyUnicode_InternFromString(key_names[key]);
-        if (!cache->keys[key])
-            return -1;
-    }
-    return header_names_init(&cache->names);
-}
-
-void environ_cache_clear(EnvironCache *cache)
-{
+    if (!cache)
+        return NULL;
     for (EnvironKey key = 0; key < N_KEYS; key++)
         Py_CLEAR(cache->keys[key]);
     for (size_t i = 0; i < ENVIRON_PORTS_MAX; i++)
@@ -345,4 +338,23 @@ void environ_cache_clear(EnvironCache *cache)
     for (size_t i = 0; i < KNOWN_LINES_MAX; i++)
         known_field_clear(&cache->fields[i]);
     header_names_clear(&cache->names);
+    free(cache);
+    return NULL;
+}
+DEFINE_CLEANUP(EnvironCache, environ_cache)
+
+EnvironCache *environ_cache_new(void)
+{
+    _cleanup_(environ_cache_freep) EnvironCache *cache = calloc(1, sizeof *cache);
+
+    if (!cache) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (EnvironKey key = 0; key < N_KEYS; key++) {
+        cache->keys[key] = PyUnicode_InternFromString(key_names[key]);
+        if (!cache->keys[key])
+            return NULL;
+    }
+    return header_names_init(&cache->names) < 0 ? NULL : TAKE_PTR(cache);
 }

@@ -44,7 +44,7 @@ typedef struct KnownField {
     HeaderKind kind;
 } KnownField;
 
-/* Of a process, zero-initialised. */
+/* Of a process; where there is no GIL, of one request at a time as well (slot.h). */
 typedef struct EnvironCache {
     PyObject *keys[N_KEYS];             /* interned */
     PyObject *ports[ENVIRON_PORTS_MAX]; /* values of REMOTE_PORT, by their last digits; NULL: free */
@@ -66,10 +66,11 @@ typedef struct EnvironConstants {
     PyObject *file_wrapper;
 } EnvironConstants;
 
-/* All: 0, or -1 with an exception. */
-int environ_cache_init(EnvironCache *cache);
-void environ_cache_clear(EnvironCache *cache);
+/* NULL with an exception. */
+EnvironCache *environ_cache_new(void);
+EnvironCache *environ_cache_free(EnvironCache *cache);
 
+/* All: 0, or -1 with an exception. */
 int environ_base_init(EnvironBase *base, const EnvironCache *cache, const EnvironConstants *constants);
 void environ_base_clear(EnvironBase *base);
 

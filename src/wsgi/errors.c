@@ -10,7 +10,8 @@
 /* A line longer than this goes out in pieces. */
 #define PENDING_MAX 65536
 
-/* Without the GIL, because the reader of a pipe may be slow; so `data` must not be reachable for others. */
+/* Without the GIL and the object's lock, because the reader of a pipe may be slow; so `data` must not be reachable for
+ * others. */
 static void write_out(int fd, const char *data, size_t n)
 {
     Py_BEGIN_ALLOW_THREADS(void)
@@ -61,6 +62,7 @@ static int write_lines(Errors *self, const char *data, size_t n)
 static int write_string(Errors *self, PyObject *string)
 {
     _cleanup_decref_ PyObject *bytes = NULL;
+    int r;
 
     if (!PyUnicode_Check(string)) {
         PyErr_Format(PyExc_TypeError,
@@ -71,7 +73,10 @@ static int write_string(Errors *self, PyObject *string)
     bytes = PyUnicode_AsEncodedString(string, "utf-8", "backslashreplace");
     if (!bytes)
         return -1;
-    return write_lines(self, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_BEGIN_CRITICAL_SECTION(self);
+    r = write_lines(self, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_END_CRITICAL_SECTION();
+    return r;
 }
 
 static PyObject *errors_write(PyObject *object, PyObject *string)
@@ -103,7 +108,9 @@ static PyObject *errors_writelines(PyObject *object, PyObject *lines)
 static PyObject *errors_flush(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
+    Py_BEGIN_CRITICAL_SECTION(object);
     write_pending((Errors *)object);
+    Py_END_CRITICAL_SECTION();
     Py_RETURN_NONE;
 }
 
@@ -154,8 +161,10 @@ Errors *errors_new(PyTypeObject *type, int fd)
 
 void errors_end_line(Errors *errors)
 {
-    if (buffer_size(&errors->pending) == 0)
-        return;
-    (void)buffer_append(&errors->pending, "\n", 1);
-    write_pending(errors);
+    Py_BEGIN_CRITICAL_SECTION(errors);
+    if (buffer_size(&errors->pending) > 0) {
+        (void)buffer_append(&errors->pending, "\n", 1);
+        write_pending(errors);
+    }
+    Py_END_CRITICAL_SECTION();
 }

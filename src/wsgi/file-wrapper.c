@@ -9,40 +9,34 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int wrapper_init(PyObject *object, PyObject *args, PyObject *kwargs)
+/* There is no __init__(), as what never changes needs no lock, nor a tp_clear, as no cycle can be made of what is there
+ * before. */
+static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    FileWrapper *self = (FileWrapper *)object;
     static char *names[] = {(char *)"filelike", (char *)"blksize", NULL};
     PyObject *file, *block_size = NULL;
+    FileWrapper *self;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O!:file_wrapper", names, &file, &PyLong_Type,
                                      &block_size))
-        return -1;
-    block_size = block_size ? Py_NewRef(block_size) : PyLong_FromLong(8192);
-    if (!block_size)
-        return -1;
-    Py_XSETREF(self->file, Py_NewRef(file));
-    Py_XSETREF(self->block_size, block_size);
-    return 0;
-}
-
-static bool wrapper_is_ready(FileWrapper *self)
-{
-    if (!self->file)
-        PyErr_SetString(PyExc_ValueError, "this file wrapper has no file");
-    return self->file;
+        return NULL;
+    self = (FileWrapper *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->file = Py_NewRef(file);
+    self->block_size = block_size ? Py_NewRef(block_size) : PyLong_FromLong(8192);
+    if (!self->block_size)
+        Py_CLEAR(self);
+    return (PyObject *)self;
 }
 
 static PyObject *wrapper_next(PyObject *object)
 {
     FileWrapper *self = (FileWrapper *)object;
-    _cleanup_decref_ PyObject *read = NULL;
+    _cleanup_decref_ PyObject *read = python_get_attribute(self->file, "read");
     PyObject *block;
     int more;
 
-    if (!wrapper_is_ready(self))
-        return NULL;
-    read = python_get_attribute(self->file, "read");
     block = read ? PyObject_CallOneArg(read, self->block_size) : NULL;
     more = block ? PyObject_IsTrue(block) : -1;
     if (more <= 0)
@@ -54,9 +48,8 @@ int file_wrapper_close(FileWrapper *self)
 {
     _cleanup_decref_ PyObject *close = NULL, *result = NULL;
 
-    if (self->closed || !self->file)
+    if (atomic_exchange(&self->closed, true))
         return 0;
-    self->closed = true;
     close = python_get_attribute(self->file, "close");
     if (!close && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
@@ -123,8 +116,6 @@ int file_wrapper_range(FileWrapper *self, const FileTypes *types, FileRange *ret
     long long fd, offset;
     struct stat st;
 
-    if (!self->file)
-        return 0;
     reader = find_reader(self->file);
     file_io = reader ? find_file_io(reader, types) : NULL;
     /* tell() of the outer object, because it has octets in its buffer that FileIO has read already. */
@@ -149,17 +140,11 @@ static int wrapper_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-static int wrapper_clear(PyObject *object)
-{
-    Py_CLEAR(((FileWrapper *)object)->file);
-    Py_CLEAR(((FileWrapper *)object)->block_size);
-    return 0;
-}
-
 static void wrapper_dealloc(PyObject *object)
 {
     PyObject_GC_UnTrack(object);
-    wrapper_clear(object);
+    Py_CLEAR(((FileWrapper *)object)->file);
+    Py_CLEAR(((FileWrapper *)object)->block_size);
     python_free_instance(object);
 }
 
@@ -178,11 +163,10 @@ static PyMemberDef wrapper_members[] = {
 static PyTypeObject *wrapper_type_new(void)
 {
     PyType_Slot slots[] = {
-        {Py_tp_init, wrapper_init},       {Py_tp_new, PyType_GenericNew},
-        {Py_tp_dealloc, wrapper_dealloc}, {Py_tp_traverse, wrapper_traverse},
-        {Py_tp_clear, wrapper_clear},     {Py_tp_iter, PyObject_SelfIter},
-        {Py_tp_iternext, wrapper_next},   {Py_tp_methods, wrapper_methods},
-        {Py_tp_members, wrapper_members}, {0, NULL},
+        {Py_tp_new, wrapper_new},           {Py_tp_dealloc, wrapper_dealloc},
+        {Py_tp_traverse, wrapper_traverse}, {Py_tp_iter, PyObject_SelfIter},
+        {Py_tp_iternext, wrapper_next},     {Py_tp_methods, wrapper_methods},
+        {Py_tp_members, wrapper_members},   {0, NULL},
     };
     PyType_Spec spec = {
         .name = "cgunicorn.FileWrapper",

@@ -5,13 +5,14 @@
 
 #include "wsgi/python.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct FileWrapper {
     PyObject_HEAD PyObject *file;
     PyObject *block_size;
-    bool closed;
+    atomic_bool closed;
 } FileWrapper;
 
 /* The types of the io module whose read() gives a file's octets as they are. */

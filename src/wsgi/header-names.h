@@ -25,8 +25,8 @@ typedef struct HeaderName {
 #define HEADER_SETS 64u
 #define HEADER_WAYS 4u
 
-/* Of a process, zero-initialised. No Python code runs between the look-up of an entry and its last use, so
- * the GIL guards it. */
+/* Of an EnvironCache, zero-initialised. No Python code runs between the look-up of an entry and its last use, so
+ * the GIL guards it, where it is shared. */
 typedef struct HeaderNames {
     PyObject *known; /* dict of the interned keys of well-known fields, to themselves */
     HeaderName sets[HEADER_SETS][HEADER_WAYS];

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.input: its methods, and reading from a Spool, which it only looks at. There the GIL is held throughout, so that
- * a thread that outlives its request finds either the body or, after input_detach(), none. */
+/* wsgi.input: its methods, and reading from a Spool, which it only looks at. There the GIL is held throughout, or, where there
+ * is none, the object is locked, so that a thread that outlives its request finds either the body or, after input_detach(),
+ * none. */
 #include "wsgi/input.h"
 
 static bool input_is_open(const Input *self)
 {
-    if (self->closed)
+    bool is_closed = input_is_closed(self);
+
+    if (is_closed)
         PyErr_SetString(PyExc_ValueError, "I/O operation on closed file.");
-    return !self->closed;
+    return !is_closed;
 }
 
 static uint64_t bytes_left(const Input *self)
@@ -121,26 +124,41 @@ static PyObject *move_on(Input *self, PyObject *bytes)
 /* The next n bytes at most; without `all`, what is there will do. */
 static PyObject *take_bytes(Input *self, uint64_t n, bool all)
 {
-    return move_on(self, self->live.source ? live_input_read(&self->live, n, all) : take_spooled(self, n));
+    PyObject *bytes;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    bytes = move_on(self, self->live.source ? live_input_read(&self->live, n, all) : take_spooled(self, n));
+    Py_END_CRITICAL_SECTION();
+    return bytes;
 }
 
 static PyObject *take_line(Input *self, uint64_t max)
 {
-    return move_on(self,
+    PyObject *line;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    line = move_on(self,
                    self->live.source ? live_input_read_line(&self->live, max) : take_spooled_line(self, max));
+    Py_END_CRITICAL_SECTION();
+    return line;
+}
+
+static Py_ssize_t take_spooled_into(const Input *self, char *to, size_t size)
+{
+    size_t n = (size_t)MIN((uint64_t)size, bytes_left(self));
+
+    return copy_bytes(self, to, n) < 0 ? -1 : (Py_ssize_t)n;
 }
 
 static Py_ssize_t take_into(Input *self, char *to, size_t size, bool all)
 {
     Py_ssize_t n;
 
-    if (self->live.source) {
-        n = live_input_read_into(&self->live, to, size, all);
-    } else {
-        n = (Py_ssize_t)MIN((uint64_t)size, bytes_left(self));
-        n = copy_bytes(self, to, (size_t)n) < 0 ? -1 : n;
-    }
+    Py_BEGIN_CRITICAL_SECTION(self);
+    n = self->live.source ? live_input_read_into(&self->live, to, size, all)
+                          : take_spooled_into(self, to, size);
     self->position += n > 0 ? (uint64_t)n : 0;
+    Py_END_CRITICAL_SECTION();
     return n;
 }
 
@@ -238,18 +256,28 @@ static PyObject *input_next(PyObject *object)
     return line;
 }
 
+static uint64_t position_of(Input *self)
+{
+    uint64_t position;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    position = self->position;
+    Py_END_CRITICAL_SECTION();
+    return position;
+}
+
 static PyObject *input_tell(PyObject *object, PyObject *ignored)
 {
     Input *self = (Input *)object;
 
     (void)ignored;
-    return input_is_open(self) ? PyLong_FromUnsignedLongLong(self->position) : NULL;
+    return input_is_open(self) ? PyLong_FromUnsignedLongLong(position_of(self)) : NULL;
 }
 
 static PyObject *input_close(PyObject *object, PyObject *ignored)
 {
     (void)ignored;
-    ((Input *)object)->closed = true;
+    input_set_closed((Input *)object, true);
     Py_RETURN_NONE;
 }
 
@@ -281,7 +309,7 @@ static PyObject *input_flush(PyObject *object, PyObject *ignored)
 static PyObject *input_get_closed(PyObject *object, void *closure)
 {
     (void)closure;
-    return PyBool_FromLong(((Input *)object)->closed);
+    return PyBool_FromLong(input_is_closed((Input *)object));
 }
 
 #define FAST(f) ((PyCFunction)(void (*)(void))(f))

@@ -4,12 +4,13 @@
 
 #include "wsgi/modules.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 struct WsgiModules {
-    PyObject *told;     /* a set of bytes */
-    PyObject *standard; /* bytes: the directory of the standard library */
-    Py_ssize_t n_seen;  /* of sys.modules */
+    PyObject *told;            /* a set of bytes */
+    PyObject *standard;        /* bytes: the directory of the standard library */
+    _Atomic Py_ssize_t n_seen; /* of sys.modules */
 };
 
 /* Of a file, as bytes; NULL without an exception where it has none. */
@@ -47,7 +48,7 @@ static void tell(WsgiModules *m, PyObject *directory, Buffer *to)
 
 static void tell_list(WsgiModules *m, PyObject *paths, Buffer *to)
 {
-    _cleanup_decref_ PyObject *owned = Py_XNewRef(paths), *list = owned ? PySequence_List(owned) : NULL;
+    _cleanup_decref_ PyObject *list = paths ? PySequence_List(paths) : NULL;
 
     for (Py_ssize_t i = 0; list && i < PyList_GET_SIZE(list); i++) {
         PyObject *path = PyList_GET_ITEM(list, i);
@@ -57,30 +58,46 @@ static void tell_list(WsgiModules *m, PyObject *paths, Buffer *to)
     }
 }
 
+/* A new reference, or NULL: a module that is being imported changes. */
+static PyObject *item_of(PyObject *dict, const char *name)
+{
+    PyObject *item;
+
+    Py_BEGIN_CRITICAL_SECTION(dict);
+    item = Py_XNewRef(PyDict_GetItemString(dict, name));
+    Py_END_CRITICAL_SECTION();
+    return item;
+}
+
 /* Asks the dictionary and not the module, which may import something to have the attribute. */
 static void tell_module(WsgiModules *m, PyObject *module, Buffer *to)
 {
     PyObject *names = PyModule_Check(module) ? PyModule_GetDict(module) : NULL;
+    _cleanup_decref_ PyObject *file = NULL, *path = NULL;
 
     if (!names)
         return;
-    tell(m, directory_of(PyDict_GetItemString(names, "__file__")), to);
-    tell_list(m, PyDict_GetItemString(names, "__path__"), to);
+    file = item_of(names, "__file__");
+    path = item_of(names, "__path__");
+    tell(m, directory_of(file), to);
+    tell_list(m, path, to);
     PyErr_Clear();
 }
 
 void wsgi_modules_tell(WsgiModules *m, Buffer *to)
 {
     PyObject *modules = PyImport_GetModuleDict();
-    _cleanup_decref_ PyObject *values = NULL;
+    _cleanup_decref_ PyObject *values = NULL, *sys = NULL, *path = NULL;
+    Py_ssize_t n = PyDict_Size(modules);
 
-    if (PyDict_GET_SIZE(modules) == m->n_seen)
+    if (atomic_exchange(&m->n_seen, n) == n)
         return;
-    m->n_seen = PyDict_GET_SIZE(modules);
+    sys = PyImport_ImportModule("sys");
     values = PyDict_Values(modules);
     for (Py_ssize_t i = 0; values && i < PyList_GET_SIZE(values); i++)
         tell_module(m, PyList_GET_ITEM(values, i), to);
-    tell_list(m, PySys_GetObject("path"), to);
+    path = sys ? python_get_attribute(sys, "path") : NULL;
+    tell_list(m, path, to);
     PyErr_Clear();
 }
 

@@ -15,6 +15,19 @@
 
 #include <stdbool.h>
 
+/* Where there is no GIL, what it was to an object of ours: one thread at a time is inside, but for the time in which that one
+ * waits or runs other Python code ("Python Critical Section API"). Else nothing. */
+#ifndef Py_BEGIN_CRITICAL_SECTION /* before CPython 3.13 */
+#    define Py_BEGIN_CRITICAL_SECTION(object) {
+#    define Py_END_CRITICAL_SECTION() }
+#endif
+
+#ifdef Py_GIL_DISABLED
+#    define PYTHON_HAS_GIL false
+#else
+#    define PYTHON_HAS_GIL true
+#endif
+
 static inline void python_decrefp(PyObject **p)
 {
     Py_XDECREF(*p);
@@ -48,6 +61,13 @@ static inline bool python_has_traceback(PyObject *exception)
     _cleanup_decref_ PyObject *traceback = PyException_GetTraceback(exception);
 
     return traceback && !Py_IsNone(traceback);
+}
+
+/* Whether those n references are all that there are to the object. Without a GIL nobody can tell: other threads take and
+ * give back theirs meanwhile. */
+static inline bool python_is_held_by(PyObject *object, Py_ssize_t n)
+{
+    return PYTHON_HAS_GIL && Py_REFCNT(object) == n;
 }
 
 /* Like PyObject_GetAttrString(), but by an interned name: CPython's cache of methods keeps each str that it

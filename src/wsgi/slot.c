@@ -6,6 +6,8 @@
 
 static Slot *slot_free(Slot *slot)
 {
+    if (!PYTHON_HAS_GIL)
+        environ_cache_free(slot->cache);
     environ_base_clear(&slot->environ);
     Py_CLEAR(slot->start_response);
     Py_CLEAR(slot->input);
@@ -19,7 +21,7 @@ static int renew_start_response(SlotPool *pool, Slot *slot)
 {
     Py_CLEAR(slot->start_response);
     slot->start_response = start_response_new(&pool->start_response);
-    return slot->start_response ? environ_base_set(&slot->environ, &pool->cache, KEY_EARLY_HINTS,
+    return slot->start_response ? environ_base_set(&slot->environ, slot->cache, KEY_EARLY_HINTS,
                                                    (PyObject *)slot->start_response->early_hints)
                                 : -1;
 }
@@ -28,14 +30,14 @@ static int renew_input(SlotPool *pool, Slot *slot)
 {
     Py_CLEAR(slot->input);
     slot->input = input_new(pool->input);
-    return slot->input ? environ_base_set(&slot->environ, &pool->cache, KEY_INPUT, (PyObject *)slot->input)
+    return slot->input ? environ_base_set(&slot->environ, slot->cache, KEY_INPUT, (PyObject *)slot->input)
                        : -1;
 }
 
 /* Held by the slot and by its base environ: whoever else holds it still has it from an earlier request. */
 static bool input_is_unshared(const Slot *slot)
 {
-    return Py_REFCNT(slot->input) == 2;
+    return python_is_held_by((PyObject *)slot->input, 2);
 }
 
 static Slot *slot_new(SlotPool *pool)
@@ -47,23 +49,59 @@ static Slot *slot_new(SlotPool *pool)
         PyErr_NoMemory();
         return NULL;
     }
-    if (environ_base_init(&slot->environ, &pool->cache, &constants) < 0)
+    slot->cache = PYTHON_HAS_GIL ? pool->cache : environ_cache_new();
+    if (!slot->cache || environ_base_init(&slot->environ, slot->cache, &constants) < 0)
         return NULL;
     slot->errors = errors_new(pool->errors, pool->errors_fd);
     if (!slot->errors ||
-        environ_base_set(&slot->environ, &pool->cache, KEY_ERRORS, (PyObject *)slot->errors) < 0 ||
+        environ_base_set(&slot->environ, slot->cache, KEY_ERRORS, (PyObject *)slot->errors) < 0 ||
         renew_start_response(pool, slot) < 0 || renew_input(pool, slot) < 0)
         return NULL;
     return TAKE_PTR(slot);
 }
 
-Slot *slot_take(SlotPool *pool, ResponseSink *sink, const Spool *body, BodySource *source)
+static void pool_lock(SlotPool *pool)
 {
-    Slot *slot = pool->free;
+#ifdef Py_GIL_DISABLED
+    PyMutex_Lock(&pool->lock);
+#endif
+    (void)pool;
+}
 
+static void pool_unlock(SlotPool *pool)
+{
+#ifdef Py_GIL_DISABLED
+    PyMutex_Unlock(&pool->lock);
+#endif
+    (void)pool;
+}
+
+/* NULL: none is free. */
+static Slot *pool_pop(SlotPool *pool)
+{
+    Slot *slot;
+
+    pool_lock(pool);
+    slot = pool->free;
     if (slot)
         pool->free = slot->next;
-    else
+    pool_unlock(pool);
+    return slot;
+}
+
+static void pool_push(SlotPool *pool, Slot *slot)
+{
+    pool_lock(pool);
+    slot->next = pool->free;
+    pool->free = slot;
+    pool_unlock(pool);
+}
+
+Slot *slot_take(SlotPool *pool, ResponseSink *sink, const Spool *body, BodySource *source)
+{
+    Slot *slot = pool_pop(pool);
+
+    if (!slot)
         slot = slot_new(pool);
     if (!slot)
         return NULL;
@@ -91,14 +129,14 @@ void slot_give_back(SlotPool *pool, Slot *slot)
         slot_free(slot);
         return;
     }
-    slot->next = pool->free;
-    pool->free = slot;
+    pool_push(pool, slot);
 }
 
 int slot_pool_init(SlotPool *pool)
 {
-    if (environ_cache_init(&pool->cache) < 0 || file_types_init(&pool->files) < 0 ||
-        start_response_types_init(&pool->start_response) < 0)
+    if (PYTHON_HAS_GIL && !(pool->cache = environ_cache_new()))
+        return -1;
+    if (file_types_init(&pool->files) < 0 || start_response_types_init(&pool->start_response) < 0)
         return -1;
     pool->input = input_type_new();
     pool->errors = errors_type_new();
@@ -113,7 +151,8 @@ void slot_pool_clear(SlotPool *pool)
         pool->free = slot->next;
         slot_free(slot);
     }
-    environ_cache_clear(&pool->cache);
+    environ_cache_free(pool->cache);
+    pool->cache = NULL;
     file_types_clear(&pool->files);
     start_response_types_clear(&pool->start_response);
     Py_CLEAR(pool->input);

@@ -13,6 +13,7 @@
 
 typedef struct Slot {
     struct Slot *next;
+    EnvironCache *cache; /* the pool's, or where there is no GIL its own */
     EnvironBase environ;
     DeliveryCallable *start_response;
     Input *input;
@@ -21,10 +22,14 @@ typedef struct Slot {
 } Slot;
 
 /* The free slots and what they are made of. Zero-initialised. The GIL guards it: it isn't released between
- * the look at the list and its change. */
+ * the look at the list and its change. Without one, a lock guards the list, and nothing else changes: no thread looks into
+ * the cache of another, as each slot has one. */
 typedef struct SlotPool {
     Slot *free;
-    EnvironCache cache;
+    EnvironCache *cache; /* NULL without a GIL */
+#ifdef Py_GIL_DISABLED
+    PyMutex lock;
+#endif
     FileTypes files;
     StartResponseTypes start_response;
     PyTypeObject *input;

@@ -80,17 +80,27 @@ static int add_header(const HeaderTarget *to, PyObject *pair)
     return raise_response_error(r, to->wanted, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
 }
 
+static int add_list(const HeaderTarget *to, PyObject *list)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++)
+        if (add_header(to, PyList_GET_ITEM(list, i)) < 0)
+            return -1;
+    return 0;
+}
+
 static int add_headers(const HeaderTarget *to, PyObject *headers)
 {
+    int r;
+
     if (!PyList_Check(headers)) {
         PyErr_Format(PyExc_TypeError, "%sheaders is a list of (name, value) tuples, not %.200s", to->wanted,
                      Py_TYPE(headers)->tp_name);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++)
-        if (add_header(to, PyList_GET_ITEM(headers, i)) < 0)
-            return -1;
-    return 0;
+    Py_BEGIN_CRITICAL_SECTION(headers);
+    r = add_list(to, headers);
+    Py_END_CRITICAL_SECTION();
+    return r;
 }
 
 static int set_head(Response *response, PyObject *status, PyObject *headers)
@@ -146,10 +156,20 @@ static int parse_arguments(PyObject *const *args, size_t n_args, PyObject *names
     return 0;
 }
 
+static bool is_in_thread(PyObject *callable)
+{
+    return PyThread_get_thread_ident() == ((DeliveryCallable *)callable)->thread;
+}
+
 static Delivery *delivery_of(PyObject *callable, const char *name)
 {
-    Delivery *x = ((DeliveryCallable *)callable)->delivery;
+    Delivery *x;
 
+    if (!PYTHON_HAS_GIL && !is_in_thread(callable)) {
+        PyErr_Format(PyExc_RuntimeError, "%s() is for the thread that runs the application", name);
+        return NULL;
+    }
+    x = ((DeliveryCallable *)callable)->delivery;
     if (!x)
         PyErr_Format(PyExc_RuntimeError, "%s() was called after the end of its request", name);
     return x;
@@ -177,9 +197,10 @@ static PyObject *start_response_call(PyObject *callable, PyObject *const *args, 
     return Py_NewRef((PyObject *)self->write);
 }
 
-static int check_thread(const Delivery *x, const char *name)
+/* Where the application was called, and not in another thread or greenlet. */
+static int check_place(PyObject *callable, const Delivery *x, const char *name)
 {
-    if (delivery_is_here(x))
+    if (is_in_thread(callable) && (!x->sink->greenlet || greenlet_is_current(x->sink->greenlet)))
         return 0;
     PyErr_Format(PyExc_RuntimeError, "%s() is for the %s that runs the application", name,
                  x->sink->greenlet ? "greenlet" : "thread");
@@ -196,7 +217,7 @@ static PyObject *write_call(PyObject *callable, PyObject *const *args, size_t n_
         PyErr_SetString(PyExc_TypeError, "write() takes one positional argument of bytes (PEP 3333)");
         return NULL;
     }
-    if (check_thread(x, "write") < 0)
+    if (check_place(callable, x, "write") < 0)
         return NULL;
     if (PyBytes_GET_SIZE(args[0]) > 0 &&
         (delivery_begin(x, -1) < 0 ||
@@ -227,7 +248,7 @@ static PyObject *early_hints_call(PyObject *callable, PyObject *const *args, siz
 {
     Delivery *x = delivery_of(callable, "wsgi.early_hints");
 
-    if (!x || check_thread(x, "wsgi.early_hints") < 0)
+    if (!x || check_place(callable, x, "wsgi.early_hints") < 0)
         return NULL;
     if (PyVectorcall_NARGS(n_args) != 1 || names) {
         PyErr_SetString(PyExc_TypeError, HINTS_WANTED "takes one positional argument");
@@ -296,6 +317,7 @@ static DeliveryCallable *callable_new(PyTypeObject *type, vectorcallfunc vectorc
         return NULL;
     self->vectorcall = vectorcall;
     self->delivery = NULL;
+    self->thread = 0;
     self->write = self->early_hints = NULL;
     return self;
 }

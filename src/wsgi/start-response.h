@@ -16,7 +16,8 @@ typedef struct StartResponseTypes {
 /* A callable bound to a delivery: all three types have this shape. */
 typedef struct DeliveryCallable {
     PyObject_HEAD vectorcallfunc vectorcall;
-    Delivery *delivery; /* NULL: the request is over */
+    Delivery *delivery;   /* NULL: the request is over */
+    unsigned long thread; /* that runs the application; without a GIL, the only one that looks at delivery */
     /* Of start_response, owned: what it returns, and what goes along with it. */
     struct DeliveryCallable *write;
     struct DeliveryCallable *early_hints;
@@ -32,6 +33,7 @@ DeliveryCallable *start_response_new(const StartResponseTypes *types);
 /* For one request; then start_response_detach(), after which calls of any raise. */
 static inline void start_response_attach(DeliveryCallable *s, Delivery *x)
 {
+    s->thread = s->write->thread = s->early_hints->thread = PyThread_get_thread_ident();
     s->delivery = s->write->delivery = s->early_hints->delivery = x;
 }
 
@@ -44,5 +46,6 @@ static inline void start_response_detach(DeliveryCallable *s)
  * the next request. */
 static inline bool start_response_is_unshared(DeliveryCallable *s)
 {
-    return Py_REFCNT(s) == 1 && Py_REFCNT(s->write) == 1 && Py_REFCNT(s->early_hints) == 2;
+    return python_is_held_by((PyObject *)s, 1) && python_is_held_by((PyObject *)s->write, 1) &&
+           python_is_held_by((PyObject *)s->early_hints, 2);
 }

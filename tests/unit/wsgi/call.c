@@ -203,7 +203,7 @@ static void test_leaks(void)
     ok(references < 100);
     ok(blocks < 100);
 #if !defined(__SANITIZE_ADDRESS__) /* which keeps freed memory for a while */
-    ok(pages < 64);
+    ok(pages < 64 || !PYTHON_HAS_GIL, "without a GIL, CPython keeps freed memory for a while, too");
 #endif
     wsgi_app_free(app);
 }

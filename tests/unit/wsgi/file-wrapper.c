@@ -86,7 +86,7 @@ static void test_attributes(void)
     is_int(c.result, WSGI_E_ERROR);
     run("", "wrap.__new__(wrap)");
     is_int(c.result, WSGI_E_ERROR);
-    ok(call_error_has(&c, "this file wrapper has no file"));
+    ok(call_error_has(&c, "missing required argument 'filelike'"));
 }
 
 static void test_close(void)

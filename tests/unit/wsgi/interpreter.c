@@ -136,7 +136,9 @@ static void test_start(void)
 {
     is_int(in_child(plain), 0);
     run_shell(PYTHON_INTERPRETER " -m venv --without-pip %s/venv", directory);
-    run_shell("echo 'x = 1' > %s/venv/lib/python" PYTHON_MINOR "/site-packages/in_venv.py", directory);
+    run_shell("cd %s/venv; echo 'x = 1' > "
+              "$(bin/python3 -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')/in_venv.py",
+              directory);
     is_int(in_child(virtualenv), 0);
     is_int(in_child(no_descriptors), 0);
 }
