@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Builds environs. What seldom changes from one request to the next is compared with the base instead of made
- * anew; fields whose lines are known are the objects of last time, names of others are looked up as they were written. All str are Latin-1 (PEP 3333, "Unicode Issues").
- */
+/* Builds environs. What seldom changes from one request to the next is compared with the base instead of made anew; fields
+ * whose lines are known are the objects of last time, names of others are looked up as they were written. All str are
+ * Latin-1 (PEP 3333, "Unicode Issues"). */
 #include "wsgi/environ.h"
 
 #include "http/target.h"
