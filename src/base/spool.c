@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The byte queue that continues in a file, and after size_max bytes in the next: what is held at one time
- * does not exceed that, so two are enough, and they take at most twice that room however long the queue is in
- * use. One file written in a circle would take less, but sendfile(2) queues its pages, not copies of them: a
- * byte that was consumed may not be on its way yet. */
+/* The byte queue that continues in a file. What is held at one time does not exceed size_max, so the file is written in a
+ * circle of that size, and takes no more room however long the queue is in use. */
 #include "base/spool.h"
 
 #include "base/cleanup.h"
@@ -20,11 +18,7 @@
 
 void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *directory)
 {
-    *s = (Spool){.fd = -EBADF,
-                 .next_fd = -EBADF,
-                 .memory_max = memory_max,
-                 .size_max = size_max,
-                 .directory = directory};
+    *s = (Spool){.fd = -EBADF, .memory_max = memory_max, .size_max = size_max, .directory = directory};
     buffer_init(&s->memory);
 }
 
@@ -55,18 +49,17 @@ static void spool_settle(Spool *s)
     s->n_charged = s->memory.capacity;
 }
 
-static void spool_close_files(Spool *s)
+static void spool_close_file(Spool *s)
 {
     closep(&s->fd);
-    closep(&s->next_fd);
-    s->fd = s->next_fd = -EBADF;
+    s->fd = -EBADF;
     s->file_start = s->file_end = 0;
 }
 
 void spool_deinit(Spool *s)
 {
     assert(!s->owner);
-    spool_close_files(s);
+    spool_close_file(s);
     buffer_deinit(&s->memory);
     spool_settle(s);
 }
@@ -75,7 +68,7 @@ void spool_clear(Spool *s)
 {
     assert(!s->owner);
     if (s->fd >= 0)
-        spool_close_files(s);
+        spool_close_file(s);
     if (s->memory.capacity > MEMORY_KEPT_MAX)
         buffer_deinit(&s->memory);
     else
@@ -151,13 +144,7 @@ static int open_unlinked(const char *directory)
     return -errno;
 }
 
-/* at: a byte of the files, counted as file_start is. */
-static int *spool_fd_at(Spool *s, uint64_t at)
-{
-    return at / s->size_max == s->file_start / s->size_max ? &s->fd : &s->next_fd;
-}
-
-/* How many of n bytes from there on are in the same file. */
+/* How many of n bytes from there on, counted as file_start is, are contiguous in the file. */
 static size_t bytes_in_file(const Spool *s, uint64_t at, size_t n)
 {
     return (size_t)MIN((uint64_t)n, s->size_max - at % s->size_max);
@@ -167,18 +154,16 @@ static int spool_write(Spool *s, const char *data, size_t n)
 {
     uint64_t at = s->file_end;
 
+    if (s->fd < 0) {
+        int r = open_unlinked(s->directory);
+
+        if (r < 0)
+            return r;
+        s->fd = r;
+    }
     while (n > 0) {
-        int *fd = spool_fd_at(s, at);
-        ssize_t k;
+        ssize_t k = pwrite(s->fd, data, bytes_in_file(s, at, n), (off_t)(at % s->size_max));
 
-        if (*fd < 0) {
-            int r = open_unlinked(s->directory);
-
-            if (r < 0)
-                return r;
-            *fd = r;
-        }
-        k = pwrite(*fd, data, bytes_in_file(s, at, n), (off_t)(at % s->size_max));
         if (k < 0 && errno == EINTR)
             continue;
         if (k < 0)
@@ -207,7 +192,7 @@ int spool_append(Spool *s, const void *data, size_t n)
     }
     r = spool_write(s, data, n);
     if (r < 0 && s->file_start == s->file_end)
-        spool_close_files(s);
+        spool_close_file(s);
     return r;
 }
 
@@ -235,8 +220,7 @@ static ssize_t spool_read(const Spool *s, uint64_t at, char *to, size_t n)
 
     n = (size_t)MIN((uint64_t)n, s->file_end - at);
     while (done < n) {
-        int fd = *spool_fd_at((Spool *)s, at);
-        ssize_t k = pread(fd, to + done, bytes_in_file(s, at, n - done), (off_t)(at % s->size_max));
+        ssize_t k = pread(s->fd, to + done, bytes_in_file(s, at, n - done), (off_t)(at % s->size_max));
 
         if (k < 0 && errno == EINTR)
             continue;
@@ -272,17 +256,12 @@ ssize_t spool_peek(const Spool *s, uint64_t offset, void *to, size_t n)
 void spool_consume(Spool *s, uint64_t n)
 {
     size_t from_memory = (size_t)MIN(n, (uint64_t)buffer_size(&s->memory));
-    uint64_t start = s->file_start;
 
     assert(n <= spool_size(s));
     buffer_consume(&s->memory, from_memory);
     if (s->fd < 0)
         return;
     s->file_start += n - from_memory;
-    if (s->file_start == s->file_end) {
-        spool_close_files(s); /* back to memory, and the disk's room is free */
-    } else if (start / s->size_max != s->file_start / s->size_max) {
-        closep(&s->fd);
-        s->fd = TAKE_FD(s->next_fd);
-    }
+    if (s->file_start == s->file_end)
+        spool_close_file(s); /* back to memory, and the disk's room is free */
 }

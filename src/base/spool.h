@@ -19,9 +19,8 @@ typedef struct SpoolBudget {
 
 typedef struct Spool {
     Buffer memory;       /* the first bytes; nothing is added to it once the file exists */
-    int fd;              /* the unlinked file that is read, or -EBADF */
-    int next_fd;         /* the one that is written when that one has size_max bytes, or -EBADF */
-    uint64_t file_start; /* bytes of files consumed so far; its offset in fd is this modulo size_max */
+    int fd;              /* the unlinked file, written in a circle of size_max bytes, or -EBADF */
+    uint64_t file_start; /* bytes of it consumed so far; the offset there is this modulo size_max */
     uint64_t file_end;
     size_t memory_max;
     uint64_t size_max;     /* of the bytes held at one time; UINT64_MAX: no limit */
@@ -68,12 +67,10 @@ void spool_commit(Spool *s, size_t n);
  * 0 at the end, negative errno. */
 ssize_t spool_peek(const Spool *s, uint64_t offset, void *to, size_t n);
 
-/* Drops n bytes (at most spool_size()) from the front; a file is closed when nothing of it is held. No byte
- * of a file is written twice, so what sendfile(2) gave to a socket stays as it was. */
+/* Drops n bytes (at most spool_size()) from the front; the file is closed when nothing of it is held. */
 void spool_consume(Spool *s, uint64_t n);
 
-/* The first bytes held in the file that are contiguous there, for sendfile(2): their number, *ret_offset in
- * s->fd. */
+/* The first bytes held in the file that are contiguous there: their number, *ret_offset in s->fd. */
 static inline uint64_t spool_file_piece(const Spool *s, uint64_t *ret_offset)
 {
     uint64_t held = s->file_end - s->file_start, offset = s->file_start % s->size_max;

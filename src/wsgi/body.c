@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The iterable in its kinds. A list or tuple is known as a whole, a file may go by sendfile(2), all else is
+/* The iterable in its kinds. A list or tuple is known as a whole, a file is left to the sink, all else is
  * asked for its blocks one by one, unless start_response has named a file instead, and a block is given to the sink before the next is asked for (PEP 3333,
  * "Buffering and Streaming"). */
 #include "wsgi/body.h"

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "tap.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -123,6 +124,37 @@ static void test_no_room_for_a_file(void)
     output_deinit(&o);
 }
 
+/* A file that others write to meanwhile: what was sent stays as it was; what is not there any more is not made up, what is
+ * there in addition not sent. */
+static void test_changed_file(void)
+{
+    static char sent[400000], got[400000];
+    char name[] = "/tmp/output-test-XXXXXX";
+    int file = mkstemp(name), other = open(name, O_RDWR | O_CLOEXEC);
+    size_t done;
+    Output o;
+
+    unlink(name);
+    fill(sent, sizeof sent, 5);
+    is_int(fd_write_all(other, sent, sizeof sent), 0);
+    output_init(&o, 1000, 1000, "/tmp");
+    output_queue_file(&o, file, 0, 300000);
+    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    done = (size_t)o.file_offset;
+    ok(done > 0 && pwrite(other, got, done, 0) == (ssize_t)done, "%zu octets are on their way", done);
+    is_int(drain(&o, got, sizeof got), 300000);
+    ok(memcmp(got, sent, 300000) == 0, "and come as they were, up to what was promised");
+    output_queue_file(&o, dup(other), 100000, 300000);
+    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    is_int(ftruncate(other, 200001), 0);
+    while (output_flush(&o, ends[0]) == OUTPUT_E_PENDING)
+        (void)receive(got, sizeof got);
+    is_int(o.file_offset, 200001);
+    is_int(output_flush(&o, ends[0]), -ENODATA);
+    output_deinit(&o);
+    close(other);
+}
+
 static void test_failures(void)
 {
     char name[] = "/tmp/output-test-XXXXXX";
@@ -169,7 +201,8 @@ static void test_lags(void)
 
 int main(void)
 {
-    void (*const tests[])(void) = {test_small, test_order, test_no_room_for_a_file, test_lags, test_failures};
+    void (*const tests[])(void) = {test_small,        test_order, test_no_room_for_a_file,
+                                   test_changed_file, test_lags,  test_failures};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++) {
         open_pair();
