@@ -118,6 +118,16 @@ static PyObject *call_name(const char *module_name, const char *name)
     return function ? PyObject_CallNoArgs(function) : NULL;
 }
 
+/* A gevent.Greenlet that does not record where it was made, which is in the hub each time. */
+static PyObject *make_type(void)
+{
+    _cleanup_decref_ PyObject *base = import_name("gevent", "Greenlet");
+
+    return base ? PyObject_CallFunction((PyObject *)&PyType_Type, "s(O){sis()}", "Request", base,
+                                        "spawning_stack_limit", 0, "__slots__")
+                : NULL;
+}
+
 /* 0, or -1 with an exception. */
 static int begin(void)
 {
@@ -126,7 +136,7 @@ static int begin(void)
 
     if (!hub)
         return -1;
-    gevent.greenlet_type = import_name("gevent", "Greenlet");
+    gevent.greenlet_type = make_type();
     gevent.getcurrent = import_name("gevent", "getcurrent");
     gevent.wait_read = import_name("gevent.socket", "wait_read");
     gevent.stopped = call_name("gevent.event", "Event");
