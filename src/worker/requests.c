@@ -6,6 +6,7 @@
 #include "worker/connection.h"
 
 #define UNSENT_MAX_USEC 500
+#define USUAL_MAX_USEC (4 * USEC_PER_MSEC)
 
 void connection_queue_push(ConnectionQueue *q, Connection *c)
 {
@@ -82,6 +83,11 @@ bool requests_are_ready(const Loop *l)
     return l->ready.n > 0 && loop_has_slot(l);
 }
 
+void requests_learn(Loop *l, usec_t usec)
+{
+    l->usual_usec = (l->usual_usec * 7 + MIN(usec, USUAL_MAX_USEC)) / 8;
+}
+
 void requests_check_in(Loop *l, Connection *c)
 {
     l->n_checked_out--;
@@ -91,7 +97,7 @@ void requests_check_in(Loop *l, Connection *c)
         return;
     }
     timeout_disarm(&c->exchange->hang.timeout);
-    l->usual_usec = (l->usual_usec * 7 + (l->now - c->exchange->called_usec)) / 8;
+    requests_learn(l, l->now - c->exchange->called_usec);
     connection_on_response(l, c);
 }
 

@@ -29,6 +29,10 @@ bool requests_are_ready(const Loop *l);
 void requests_check_in(Loop *l, struct Connection *c);
 void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
 
+/* The application has taken so long. One slow request among fast ones leaves l->usual_usec below a millisecond, three in a
+ * row do not, however slow they are. */
+void requests_learn(Loop *l, usec_t usec);
+
 /* c is READY, and in no queue: nobody will run the application for it. reason: for the log. */
 void requests_refuse(Loop *l, struct Connection *c, const char *reason);
 
