@@ -72,6 +72,25 @@ int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size)
     return parse_inet(host, htons(port), ret, ret_size);
 }
 
+/* Each connection has its addresses printed. inet_ntop() and snprintf() take a quarter of a microsecond for that. */
+static char *print_decimal(char *to, unsigned n)
+{
+    if (n >= 10)
+        to = print_decimal(to, n / 10);
+    *to++ = (char)('0' + n % 10);
+    *to = '\0';
+    return to;
+}
+
+static void print_ipv4(char *to, const uint8_t a[static 4])
+{
+    for (size_t i = 0; i < 4; i++) {
+        to = print_decimal(to, a[i]);
+        if (i < 3)
+            *to++ = '.';
+    }
+}
+
 void socket_address_print(const struct sockaddr_storage *a, char to[static INET6_ADDRSTRLEN],
                           char port[static SOCKET_PORT_MAX])
 {
@@ -80,14 +99,14 @@ void socket_address_print(const struct sockaddr_storage *a, char to[static INET6
 
     to[0] = port[0] = '\0';
     if (a->ss_family == AF_INET) {
-        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, SOCKET_PORT_MAX, "%u", ntohs(in->sin_port));
+        print_ipv4(to, (const uint8_t *)&in->sin_addr);
+        print_decimal(port, ntohs(in->sin_port));
     } else if (a->ss_family == AF_INET6) {
         if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], to, INET6_ADDRSTRLEN);
+            print_ipv4(to, &in6->sin6_addr.s6_addr[12]);
         else
             inet_ntop(AF_INET6, &in6->sin6_addr, to, INET6_ADDRSTRLEN);
-        snprintf(port, SOCKET_PORT_MAX, "%u", ntohs(in6->sin6_port));
+        print_decimal(port, ntohs(in6->sin6_port));
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <sys/un.h>
 
 /* The address as inet_ntop() and unix(7) have it, "" where it is refused. */
@@ -25,6 +26,25 @@ static const char *parsed(const char *text, char to[static 128])
     else if (size == (a.any.sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)))
         (void)snprintf(to, 128, "%s %s", host, port);
     return to;
+}
+
+static void test_print(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    char host[INET6_ADDRSTRLEN], port[SOCKET_PORT_MAX], expected[INET6_ADDRSTRLEN + SOCKET_PORT_MAX];
+    char printed[sizeof expected];
+    int n_right = 0;
+
+    for (unsigned i = 0; i <= UINT16_MAX; i++) {
+        in.sin_port = htons((uint16_t)i);
+        in.sin_addr.s_addr = htonl(i << 24 | (255 - (i & 255)) << 16 | i);
+        socket_address_print((const struct sockaddr_storage *)&in, host, port);
+        (void)snprintf(printed, sizeof printed, "%s %s", host, port);
+        inet_ntop(AF_INET, &in.sin_addr, host, sizeof host);
+        (void)snprintf(expected, sizeof expected, "%s %u", host, i);
+        n_right += strcmp(printed, expected) == 0;
+    }
+    is_int(n_right, UINT16_MAX + 1);
 }
 
 static void test_addresses(void)
@@ -105,6 +125,7 @@ static void test_matches(void)
 
 int main(void)
 {
+    test_print();
     test_addresses();
     test_matches();
     return tap_done();
