@@ -12,7 +12,7 @@ char *record_describe_request(const Connection *c, char *to, size_t size)
 {
     const Exchange *x = c->exchange;
     Span in = buffer_span(&x->in);
-    const char *end = memchr(in.data, '\r', in.size);
+    const char *end = in.size > 0 ? memchr(in.data, '\r', in.size) : NULL;
     size_t n;
 
     if (x->request.method.size == 0) {
