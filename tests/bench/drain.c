@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A client for large answers, which drops them in the kernel (MSG_TRUNC): wrk copies 8 KiB at a time, and is slower than the
- * servers.
+/* A client for what wrk can't do: large answers, which it drops in the kernel (MSG_TRUNC), where wrk copies 8 KiB at a time
+ * and is slower than the servers; and requests at a given rate, of which some are slow ones.
  *
- *     drain PORT PATH CONNECTIONS SECONDS
+ *     drain PORT PATH CONNECTIONS SECONDS [RATE EVERY SLOW_PATH]
  *
- * An answer needs a Content-Length. Prints one line of JSON, as wrk.lua does. */
+ * RATE: requests a second of all connections together, where answers allow; else one follows the other. One of EVERY, drawn
+ * the same way each time, or none where that is 0, is for SLOW_PATH; the times are those of the others. An answer needs a
+ * Content-Length. Prints one line of JSON, as wrk.lua does. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +28,21 @@ typedef struct Connection {
     size_t n_head;
     char head[4096];
     double start;
+    double due; /* the next request; only with a rate */
+    bool is_waiting, is_slow;
 } Connection;
 
-static char request[1024];
-static size_t n_request;
+typedef struct Request {
+    char text[1024];
+    size_t size;
+} Request;
+
+static Request usual, slow;
+static double interval; /* between two requests of a connection; 0: none */
+static uint32_t every, random_state = 1;
 static struct sockaddr_in address;
 static int epoll_fd;
-static long n_requests, n_connect, n_read, n_status;
+static long n_requests, n_times, n_connect, n_read, n_status;
 static double times[TIMES_MAX];
 
 static double now(void)
@@ -41,13 +53,53 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* xorshift32: one in `every`. */
+static bool draw(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return every > 0 && random_state % every == 0;
+}
+
 static void connection_ask(Connection *c)
 {
+    const Request *r;
+
+    c->is_slow = draw();
+    r = c->is_slow ? &slow : &usual;
+    c->is_waiting = false;
     c->n_head = 0;
     c->n_left = -1;
     c->start = now();
-    if (send(c->fd, request, n_request, MSG_NOSIGNAL) < 0)
+    if (send(c->fd, r->text, r->size, MSG_NOSIGNAL) < 0)
         n_read++;
+}
+
+/* The next request, now or when it is due. */
+static void connection_go_on(Connection *c)
+{
+    c->is_waiting = interval > 0;
+    if (c->is_waiting)
+        c->due = c->due + interval > now() ? c->due + interval : now();
+    else
+        connection_ask(c);
+}
+
+/* Seconds until the next one is due. */
+static double ask_due(Connection *connections, int n)
+{
+    double next = 0.1;
+
+    for (int i = 0; i < n; i++) {
+        Connection *c = &connections[i];
+
+        if (c->is_waiting && c->due <= now())
+            connection_ask(c);
+        else if (c->is_waiting && c->due - now() < next)
+            next = c->due - now();
+    }
+    return next > 0 ? next : 0;
 }
 
 static void connection_open(Connection *c)
@@ -105,10 +157,10 @@ static void connection_on_readable(Connection *c)
     ssize_t n = connection_read(c);
 
     if (c->n_left == 0) {
-        if (n_requests < TIMES_MAX)
-            times[n_requests] = now() - c->start;
+        if (!c->is_slow && n_times < TIMES_MAX)
+            times[n_times++] = now() - c->start;
         n_requests++;
-        connection_ask(c);
+        connection_go_on(c);
     } else if (n == 0) {
         connection_on_end(c);
     }
@@ -123,13 +175,18 @@ static int compare(const void *a, const void *b)
 
 static void report(double seconds)
 {
-    size_t n = (size_t)(n_requests < TIMES_MAX ? n_requests : TIMES_MAX);
+    size_t n = (size_t)n_times;
 
     qsort(times, n, sizeof *times, compare);
     printf("{\"requests\": %ld, \"seconds\": %f, \"errors\": {\"connect\": %ld, \"read\": %ld, \"status\": "
            "%ld}, "
            "\"p50_ms\": %f, \"p99_ms\": %f}\n",
            n_requests, seconds, n_connect, n_read, n_status, times[n / 2] * 1e3, times[n * 99 / 100] * 1e3);
+}
+
+static void make_request(Request *r, const char *path)
+{
+    r->size = (size_t)snprintf(r->text, sizeof r->text, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
 }
 
 int main(int argc, char **argv)
@@ -139,24 +196,31 @@ int main(int argc, char **argv)
     double start, seconds;
     int n;
 
-    if (argc != 5)
+    if (argc != 5 && argc != 8)
         return 64;
     n = atoi(argv[3]);
     seconds = atof(argv[4]);
     address = (struct sockaddr_in){.sin_family = AF_INET,
                                    .sin_port = htons((uint16_t)atoi(argv[1])),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    n_request =
-        (size_t)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[2]);
+    make_request(&usual, argv[2]);
+    if (argc == 8) {
+        interval = n / atof(argv[5]);
+        every = (uint32_t)atoi(argv[6]);
+        make_request(&slow, argv[7]);
+    }
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     connections = calloc((size_t)n, sizeof *connections);
     if (!connections)
         return 1;
     start = now();
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        connections[i].due = start + interval * i / n;
         connection_open(&connections[i]);
+    }
     while (now() - start < seconds) {
-        int n_events = epoll_wait(epoll_fd, events, 256, 100);
+        struct timespec wait = {.tv_nsec = (long)(ask_due(connections, interval > 0 ? n : 0) * 1e9)};
+        int n_events = epoll_pwait2(epoll_fd, events, 256, &wait, NULL);
 
         for (int i = 0; i < n_events; i++)
             connection_on_readable(events[i].data.ptr);

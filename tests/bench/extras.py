@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is measured otherwise than by requests a second: idle and slow clients, start, memory, two workers, and the bare
 applications."""
+import json
 import os
 import socket
 import subprocess
@@ -12,9 +13,10 @@ from statistics import median
 
 from measure import BOTH_CORES, Running, load, memory_kib, pin, process_tree, pss_kib
 from servers import HERE, PYTHON
-from workloads import BY_NAME, Failure
+from workloads import BY_NAME, Failure, Workload
 
 HELLO, FLASK = BY_NAME["hello"], BY_NAME["flask"]
+BUSY = Workload("busy", "5 ms of work", (), b"x" * 13, path="/busy")
 TRICKLERS = 200
 IDLE = (1000, 10000)
 ACCEPTED_WITHIN = 5
@@ -134,6 +136,59 @@ def measure_slow(server, seconds, rounds, log):
     return {"kept": median(kept), "closed": closed}
 
 
+class Crowd:
+    """Clients that send a head at an octet a second, a body at 1 KB/s, and that read 1 MB at 10 KB/s."""
+
+    def __init__(self, port, n):
+        self.heads, self.bodies, self.readers = (open_connections(port, n) for _ in range(3))
+        self.is_over = threading.Event()
+        self.n_ended = 0
+        for sockets, octets in ((self.heads, b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "),
+                                (self.bodies, b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"),
+                                (self.readers, b"GET /megabyte HTTP/1.1\r\nHost: a\r\n\r\n")):
+            for s in sockets:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                s.sendall(octets)
+        self.thread = threading.Thread(target=self.trickle)
+        self.thread.start()
+
+    def trickle(self):
+        while not self.is_over.wait(0.1):  # a tenth of them each, so that there is always something to do
+            self.heads, self.bodies, self.readers = (s[-20:] + s[:-20] for s in (self.heads, self.bodies, self.readers))
+            for head, body, reader in list(zip(self.heads, self.bodies, self.readers))[:20]:
+                try:
+                    head.send(b"x")
+                    body.send(b"x" * 1000)
+                    self.n_ended += not reader.recv(10000)
+                except OSError:
+                    self.n_ended += 1
+
+    def stop(self):
+        """How many were closed, or had no answer."""
+        self.is_over.set()
+        self.thread.join()
+        close_all(self.heads + self.bodies + self.readers)
+        return self.n_ended
+
+
+def measure_crowd(server, seconds, rounds, log):
+    """An application that is busy for 5 ms a request, beside slow clients of each kind: what is kept of its rate."""
+    kept = []
+    with Running(server, "plain", 1, log) as running:
+        for _ in range(rounds):
+            alone = load(running, BUSY, 3 * seconds, 16)
+            crowd = Crowd(running.port, TRICKLERS)
+            try:
+                time.sleep(1)  # until the answers of the readers are made
+                beside = load(running, BUSY, 3 * seconds, 16)
+            finally:
+                n_ended = crowd.stop()
+            if n_ended:
+                raise Failure(f"{n_ended} of the slow clients were closed")
+            kept.append(beside["rps"] / alone["rps"])
+    return {"kept": median(kept)}
+
+
 # --- start and memory ---
 
 
@@ -216,6 +271,29 @@ def measure_two(server, seconds, rounds, log):
             samples.append(both)
     return {"cpu_ratio": median(ratios), "share": median(shares),
             **{key: median(s[key] for s in samples) for key in ("rps", "cpu_usec")}}
+
+
+# --- four workers of one thread ---
+
+
+def measure_tail(server, rounds, log, drain):
+    """How long 16 clients wait, at 320 requests a second on all cores, without and beside those of their requests that sleep
+    for 200 ms, one in 100: then all four threads sleep for less than a hundredth of the time."""
+    samples = []
+    with Running(server, "plain", 4, log, cores=BOTH_CORES) as running:
+        for _ in range(rounds):
+            calm, beside = (run_drain(drain, [running.port, "/", 16, 5, 320, every, "/slow"]) for every in (0, 100))
+            samples.append({"p50_ms": beside["p50_ms"], "p99_ms": beside["p99_ms"], "calm_p99_ms": calm["p99_ms"],
+                            "p50_ratio": beside["p50_ms"] / calm["p50_ms"], "p99_ratio": beside["p99_ms"] / calm["p99_ms"]})
+    return {key: median(s[key] for s in samples) for key in samples[0]}
+
+
+def run_drain(drain, arguments):
+    output = subprocess.run([drain, *map(str, arguments)], capture_output=True, text=True, check=True).stdout
+    result = json.loads(output)
+    if any(result["errors"].values()):
+        raise Failure(f"errors: {result['errors']}")
+    return result
 
 
 # --- the applications alone ---

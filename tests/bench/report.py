@@ -121,13 +121,14 @@ def extra_rows(figures):
         cells += [number(get(f"memory{n}", "pss_mib")) for n in (1, 2, 8)]
         cells += [percent(get(name, key)) for name, key in IDLE]
         cells += [number(get("idle", "kib_each_10000")), number(get("two", "cpu_ratio")), percent(get("two", "share"))]
+        cells += [number(get("tail", key)) for key in ("calm_p99_ms", "p99_ms")]
         cells += [number(figures.median(server, "events", key)) for key in ("first_ms", "p99_ms")]
         if any(cells):
             yield server, cells
 
 
 EXTRA_HEADER = ["start, ms", "with Flask", "PSS, MiB: 1 worker", "2", "8", "kept beside 1,000 idle", "10,000 idle",
-                "200 slow", "KiB an idle one", "2 workers: CPU", "largest share", "events: first, ms", "p99"]
+                "200 slow", "KiB an idle one", "2 workers: CPU", "largest share", "4 workers: p99, ms", "… beside slow requests", "events: first, ms", "p99"]
 
 
 def text_of_bar(figure, bar):

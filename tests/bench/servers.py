@@ -198,6 +198,12 @@ def known_servers(build, peers, directory):
     ]
 
 
+def of_one_thread(build, peers):
+    """Those whose workers can have one thread of the application each."""
+    return [cgunicorn(build), granian(peers / "bin/granian"), uwsgi("http11"),
+            gunicorn("gunicorn-new", peers / "bin/gunicorn", "gthread", 1)]
+
+
 def all_servers(build, peers, directory):
     """Those that are here. directory: with limit and floor, made from their sources; None: without these."""
     return [server for server in known_servers(build, peers, directory) if server.is_here()]

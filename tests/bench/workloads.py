@@ -29,7 +29,7 @@ class Failure(Exception):
 @dataclass
 class Workload:
     """client: wrk, drain (for large answers) or events. own: which of limit and floor do it. expected: the body, or its
-    size. threads: of the application."""
+    size. threads: of the application. connections: 0: as many as the run has."""
 
     name: str
     title: str
@@ -43,6 +43,7 @@ class Workload:
     close: bool = False
     headers: list = field(default_factory=list)
     threads: int = 1
+    connections: int = 0
 
 
 LIMIT = ("limit", "limit-batch")
@@ -59,7 +60,7 @@ WORKLOADS = [
     Workload("file", "wsgi.file_wrapper, 10 MiB", LIMIT, FILE, path="/file", client="drain"),
     Workload("pipeline", f"13 octets, {PIPELINE} requests at once", ALL, HELLO, pipeline=PIPELINE),
     Workload("events", "an event each 5 ms", (), 0, path="/events", client="events"),
-    Workload("sleep", "5 ms of sleep, 16 threads", (), HELLO, path="/sleep", threads=16),
+    Workload("sleep", "5 ms of sleep, 16 threads, 64 connections", (), HELLO, path="/sleep", threads=16, connections=64),
     Workload("flask", "Flask", ("floor",), b"Hello from Flask", app="flask_app"),
     Workload("django", "Django", ("floor",), b"Hello from Django", app="django_app"),
 ]

@@ -7,6 +7,7 @@ from functools import partial
 HELLO = b"x" * 13
 JSON = b'{"name": "' + b"x" * 1012 + b'"}'
 BIG = b"x" * 102400
+MEGABYTE = b"x" * 1000000
 CHUNK = b"x" * 1024
 FILE = os.environ.get("BENCH_FILE", "")
 
@@ -16,6 +17,7 @@ def headers(body, content_type="text/plain"):
 
 
 HELLO_HEADERS, JSON_HEADERS, BIG_HEADERS = headers(HELLO), headers(JSON, "application/json"), headers(BIG)
+MEGABYTE_HEADERS = headers(MEGABYTE)
 CHUNK_HEADERS = [("Content-Type", "text/plain")]
 EVENTS_HEADERS = [("Content-Type", "text/event-stream")]
 
@@ -76,6 +78,25 @@ def sleep(environ, start_response):
     return [HELLO]
 
 
+def slow(environ, start_response):
+    time.sleep(0.2)
+    start_response("200 OK", HELLO_HEADERS)
+    return [HELLO]
+
+
+def busy(environ, start_response):
+    end = time.thread_time() + 0.005
+    while time.thread_time() < end:
+        pass
+    start_response("200 OK", HELLO_HEADERS)
+    return [HELLO]
+
+
+def megabyte(environ, start_response):
+    start_response("200 OK", MEGABYTE_HEADERS)
+    return [MEGABYTE]
+
+
 def events(environ, start_response):
     start_response("200 OK", EVENTS_HEADERS)
     return ticks()
@@ -97,5 +118,5 @@ def mark(environ, start_response):
 
 OTHERS = {
     "/json": json, "/big": big, "/echo": echo, "/upload": upload, "/gen": gen, "/file": file, "/sleep": sleep,
-    "/events": events, "/mark": mark,
+    "/events": events, "/mark": mark, "/slow": slow, "/busy": busy, "/megabyte": megabyte,
 }
