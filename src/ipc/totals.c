@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,11 +57,28 @@ Totals *totals_free(Totals *t)
     return NULL;
 }
 
-uint64_t totals_requests(const Totals *t)
+/* offset: of the number in a shard. */
+static uint64_t totals_sum(const Totals *t, size_t offset)
 {
     uint64_t sum = 0;
 
     for (size_t i = 0; i < TOTALS_N_SHARDS; i++)
-        sum += atomic_load_explicit(&t->shards[i].requests, memory_order_relaxed);
+        sum += atomic_load_explicit((const _Atomic uint64_t *)((const char *)&t->shards[i] + offset),
+                                    memory_order_relaxed);
     return sum;
+}
+
+uint64_t totals_requests(const Totals *t)
+{
+    return totals_sum(t, offsetof(TotalsShard, requests));
+}
+
+uint64_t totals_given(const Totals *t)
+{
+    return totals_sum(t, offsetof(TotalsShard, given));
+}
+
+uint64_t totals_expired(const Totals *t)
+{
+    return totals_sum(t, offsetof(TotalsShard, expired));
 }

@@ -37,6 +37,8 @@ Totals *totals_free(Totals *t);
 DEFINE_CLEANUP(Totals, totals)
 
 uint64_t totals_requests(const Totals *t);
+uint64_t totals_given(const Totals *t);
+uint64_t totals_expired(const Totals *t);
 
 /* The one of a worker, by its seat. */
 static inline TotalsShard *totals_shard(Totals *t, unsigned seat)

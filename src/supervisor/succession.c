@@ -37,6 +37,17 @@ bool succession_is_settled(const Succession *s)
     return s->started && !s->candidate && !s->rolling && !s->reload_wanted && !s->stopping;
 }
 
+/* Where requests waited in vain: how many, and what the queue between the workers did for the others. */
+static int append_expired(const Succession *s, char *to, size_t size)
+{
+    uint64_t n = totals_expired(s->totals);
+
+    *to = '\0';
+    return n == 0 ? 0
+                  : snprintf(to, size, ", %" PRIu64 " refused after limits.queue_time (%" PRIu64 " moved)", n,
+                             totals_given(s->totals));
+}
+
 static void append_trouble(const Succession *s, char *to, size_t size)
 {
     if (s->reload_failure)
@@ -60,7 +71,8 @@ const char *succession_describe(const Succession *s, char to[static STATUS_TEXT_
                      generation_count(s->current).n_serving, s->current->n_wanted, c.n_busy,
                      totals_requests(s->totals), s->current->number,
                      s->candidate ? ", loading the next" : "");
-        if (n > 0 && n < STATUS_TEXT_MAX)
+        n += append_expired(s, to + n, (size_t)(STATUS_TEXT_MAX - n));
+        if (n < STATUS_TEXT_MAX)
             append_trouble(s, to + n, (size_t)(STATUS_TEXT_MAX - n));
     }
     return to;

@@ -11,7 +11,7 @@ import pytest
 
 from client import chunked, request
 from harness import poll
-from supervision import exit_status, ignore_faults, release, reload, wait_for_file, workers, write_app
+from supervision import exit_status, ignore_faults, notified, release, reload, wait_for_file, workers, write_app
 
 APP = """
 import hashlib, json, os, socket, time
@@ -247,6 +247,7 @@ def test_time_in_the_queue(start_server, n_workers):
         let_all_go(server, held)
         ask(patient)
     server.wait_for_log(r"Refused a request of 127\.0\.0\.1: 503, limits\.queue_time: GET /")
+    notified(server, r"^STATUS=.* generation 1, 1 refused after limits\.queue_time \(\d+ moved\)$")
 
 
 def test_stop(start_server):

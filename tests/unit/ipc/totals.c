@@ -21,10 +21,14 @@ static void test_next_life(void)
     is_int(totals_requests(first), 0);
     for (unsigned seat = 0; seat < 2 * TOTALS_N_SHARDS; seat++)
         totals_shard(first, seat)->requests += seat;
+    totals_shard(first, 1)->given = totals_shard(first, 2)->given = 2;
+    totals_shard(first, 3)->expired = 5;
     ok(totals_shard(first, 0) != totals_shard(first, 1) && (uintptr_t)totals_shard(first, 1) % 64 == 0);
     first = totals_free(first);
     is_int(totals_map(fd, &next), 0);
     is_int(totals_requests(next), (2 * TOTALS_N_SHARDS - 1) * TOTALS_N_SHARDS);
+    is_int(totals_given(next), 4);
+    is_int(totals_expired(next), 5);
 }
 
 /* What else may come out of a store of descriptors. */
