@@ -147,11 +147,9 @@ int handover_give(Loop *l, Connection *c)
  * place. */
 static bool may_offer(const Loop *l)
 {
-    if (l->handover.out < 0 || l->handover.is_full)
+    if (l->handover.out < 0 || l->handover.is_full || (loop_is_stuck(l) && drain_is_alone(l)))
         return false;
-    if (drain_is_last(l))
-        return loop_is_stuck(l) && !drain_is_alone(l);
-    return l->is_draining || l->has_siblings || loop_is_stuck(l);
+    return l->has_heirs || l->has_siblings || loop_is_stuck(l);
 }
 
 void handover_offer(Loop *l)

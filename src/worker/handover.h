@@ -17,9 +17,9 @@
  *   saturated                      no, but for requests that have waited for limits.queue_time: they get 503. Who has given
  *                                  some looks after them until the queue is empty, as nobody else may come to that
  *   draining, others serve (heirs) no; gives away what it has, and is finished without it
- *   draining, nobody else serves   what is there, while a thread is free; is finished when the queue is empty, and gives
- *                                  nothing, unless it is stuck: then siblings that drain have a second to take what it
- *                                  gives and what is there, and then it takes that itself, and answers 503
+ *   draining, nobody else serves   what is there, and what siblings that drain still give, while a thread is free; is
+ *                                  finished when the queue is empty. One that is stuck leaves what is there to those
+ *                                  siblings for a second, and then takes it, and answers 503
  *
  * So a connection in the queue has always somebody who takes it: those who serve, or else the last to go. */
 #pragma once

@@ -469,6 +469,21 @@ static void test_heirs_that_go(void)
     pair_stop(&g);
 }
 
+/* At the stop, too, a request goes to who has a thread for it. */
+static void test_last_gives(void)
+{
+    Pair g;
+
+    pair_start(&g, "workers.threads=1");
+    saturate(&g.one);
+    drain_begin(g.one.loop, true, false);
+    drain_begin(g.other.loop, true, false);
+    say(&g, GET);
+    is_int(rig_turn_until(&g.one, 0), 0);
+    is_int(turn_until_ready(g.other.loop), 1);
+    pair_stop(&g);
+}
+
 /* At the stop, a worker whose threads all hang leaves requests to a sibling that has one; for a while. */
 static void test_stuck(void)
 {
@@ -678,6 +693,7 @@ int main(void)
     test_last_to_go();
     test_last_farewells();
     test_heirs_that_go();
+    test_last_gives();
     test_stuck();
     test_idle_in_the_queue();
     test_connections();
