@@ -5,6 +5,7 @@ from typing import Callable
 
 SELF = "cgunicorn"
 GTHREAD = "gunicorn-new-gthread"
+SELF_GEVENT, GEVENT = "cgunicorn-gevent", "gunicorn-new-gevent"
 
 
 @dataclass
@@ -42,6 +43,14 @@ def rps_better(workload, peer, bound):
 
 def instructions(workload, bound):
     return at_most(workload, "user instructions", bound, lambda f: f.data["instructions"].get(workload))
+
+
+def gevent_cpu_better(workload, bound):
+    return at_least(workload, f"CPU, times less than {GEVENT}", bound, lambda f: f.ratio(GEVENT, SELF_GEVENT, workload))
+
+
+def gevent_cpu_of_bare(workload, bound):
+    return at_most(workload, "CPU, times that of the application alone", bound, lambda f: f.against_bare(workload, SELF_GEVENT))
 
 
 def extra(workload, text, sign, bound, name, key):
@@ -108,6 +117,14 @@ BARS = [
     value("sleep", "requests/s, of 3200", "≥", 3040, "rps"),
     value("pipeline", "requests/s", "≥", 500000, "rps"),
     rps_better("pipeline", "fastwsgi", 20),
+    gevent_cpu_better("gevent", 10),
+    gevent_cpu_better("gevent64", 6),
+    gevent_cpu_better("gevent512", 6),
+    gevent_cpu_of_bare("gevent64", 3.5),
+    gevent_cpu_of_bare("gevent512", 3.5),
+    at_least("gevent64", "requests/s", 5000, lambda f: f.median(SELF_GEVENT, "gevent64", "rps")),
+    at_least("gevent512", f"requests/s, times those of {GEVENT}", 3,
+             lambda f: f.ratio(SELF_GEVENT, GEVENT, "gevent512", "rps")),
     at_most("flask", "CPU, times that of the application alone", 1.15, lambda f: f.against_bare("flask")),
     cpu_better("flask", "bjoern", 1.2),
     cpu_better("flask", "fastwsgi", 1.35),

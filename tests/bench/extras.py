@@ -299,8 +299,9 @@ def run_drain(drain, arguments):
 # --- the applications alone ---
 
 
-def measure_bare(app):
-    """CPU µs of one call in a loop by Debian's interpreter."""
-    output = subprocess.run([PYTHON, HERE / "bare", f"{app}:app"], env=python_environment(), check=True,
+def measure_bare(workload):
+    """CPU µs of one call in a loop by Debian's interpreter, or in as many greenlets as there are connections."""
+    greenlets = [workload.path, str(workload.connections)] if workload.connections else []
+    output = subprocess.run([PYTHON, HERE / "bare", f"{workload.app}:app", *greenlets], env=python_environment(), check=True,
                             capture_output=True, text=True, preexec_fn=pin(BOTH_CORES[:1])).stdout
     return float(output)

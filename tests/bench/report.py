@@ -38,9 +38,9 @@ class Figures:
     def peers(self):
         return [server for server in self.servers() if server not in OWN and server != "cgunicorn"]
 
-    def against_bare(self, workload):
+    def against_bare(self, workload, server="cgunicorn"):
         bare = self.data["bare"].get(workload)
-        pairs = zip(self.samples("cgunicorn", workload), bare or [])
+        pairs = zip(self.samples(server, workload), bare or [])
         ratios = [sample["cpu_usec"] / usec for sample, usec in pairs if sample]
         return median(ratios) if ratios else None
 

@@ -50,7 +50,7 @@ WSGIScriptAlias / {script}
 class Server:
     """command(app, port, workers, threads): the argument vector. program: what has to exist. one_process: there can't be
     several workers. closes_unannounced: every response ends the connection and does not say so, which wrk counts as a read
-    error. is_slow: measured in every third round. head_timeout: seconds until a client that does not end its head is
+    error. is_slow: measured in every third round. is_special: measured where a workload names it, and nowhere else. head_timeout: seconds until a client that does not end its head is
     closed. note: what its figures owe to something left out."""
 
     name: str
@@ -61,6 +61,7 @@ class Server:
     one_process: bool = False
     closes_unannounced: bool = False
     is_slow: bool = False
+    is_special: bool = False
     head_timeout: float = 0
     note: str = ""
 
@@ -103,15 +104,15 @@ def limit(name, directory, *options):
     return Server(name, path, command)
 
 
-def cgunicorn(build):
+def cgunicorn(build, name="cgunicorn", *options, **properties):
     path = build / "cgunicorn"
 
     def command(app, port, workers, threads):
         preload = ["--preload"] if workers > 1 else []
         return [path, "serve", "-b", f"127.0.0.1:{port}", "-w", workers, "--threads", threads,
-                "--worker-connections", CONNECTIONS, *preload, app]
+                "--worker-connections", CONNECTIONS, *preload, *options, app]
 
-    return Server("cgunicorn", path, command, [path, "--version"], {"CGUNICORN_LIBEXECDIR": str(build)}, head_timeout=15)
+    return Server(name, path, command, [path, "--version"], {"CGUNICORN_LIBEXECDIR": str(build)}, head_timeout=15, **properties)
 
 
 def gunicorn(prefix, path, kind, threads):
@@ -181,6 +182,7 @@ def known_servers(build, peers, directory):
         limit("limit-batch", directory, "-b"),
         limit("floor", directory, "-b"),
         cgunicorn(build),
+        cgunicorn(build, "cgunicorn-gevent", "--worker-class", "gevent", is_special=True),
         embedded("fastwsgi", python, note="FastWSGI never calls close() of what an application returns: with Django, a "
                                           "fourth of the work"),
         embedded("bjoern", python, note="bjoern sends no Date"),

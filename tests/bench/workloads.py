@@ -29,7 +29,8 @@ class Failure(Exception):
 @dataclass
 class Workload:
     """client: wrk, drain (for large answers) or events. own: which of limit and floor do it. expected: the body, or its
-    size. threads: of the application. connections: 0: as many as the run has."""
+    size. threads: of the application. servers: who alone does it; none: all but special ones. connections: 0: as many as
+    in the rest of the run."""
 
     name: str
     title: str
@@ -43,11 +44,13 @@ class Workload:
     close: bool = False
     headers: list = field(default_factory=list)
     threads: int = 1
+    servers: tuple = ()
     connections: int = 0
 
 
 LIMIT = ("limit", "limit-batch")
 ALL = LIMIT + ("floor",)
+GEVENT = ("cgunicorn-gevent", "gunicorn-new-gevent")
 HELLO = b"x" * 13
 WORKLOADS = [
     Workload("hello", "13 octets", ALL, HELLO),
@@ -61,6 +64,11 @@ WORKLOADS = [
     Workload("pipeline", f"13 octets, {PIPELINE} requests at once", ALL, HELLO, pipeline=PIPELINE),
     Workload("events", "an event each 5 ms", (), 0, path="/events", client="events"),
     Workload("sleep", "5 ms of sleep, 16 threads, 64 connections", (), HELLO, path="/sleep", threads=16, connections=64),
+    Workload("gevent", "13 octets, by gevent", (), HELLO, servers=GEVENT, connections=64),
+    Workload("gevent64", "5 ms of sleep by gevent, 64 connections", (), HELLO, path="/sleep", servers=GEVENT,
+             connections=64),
+    Workload("gevent512", "5 ms of sleep by gevent, 512 connections", (), HELLO, path="/sleep", servers=GEVENT,
+             connections=512),
     Workload("flask", "Flask", ("floor",), b"Hello from Flask", app="flask_app"),
     Workload("django", "Django", ("floor",), b"Hello from Django", app="django_app"),
 ]
