@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """workers.class = gevent: what is its own. That the rest is as in the other class, the other tests say when they run with
-CGUNICORN_TEST_CLASS=gevent (tests/e2e/run-gevent). With Debian's gevent, or that of CGUNICORN_TEST_VIRTUALENV
+CGUNICORN_TEST_CLASS=gevent (make check-gevent). With Debian's gevent, or that of CGUNICORN_TEST_VIRTUALENV
 (tests/frameworks/run-newest)."""
 import json
 import os

@@ -559,6 +559,7 @@ def app(environ, start_response):
 """
 
 
+@of_threads  # a greenlet ends with the hub
 def test_thread_that_never_ends(start_server):
     """It holds a stop or a reload no longer than timeouts.graceful."""
     server = start_server(ENDLESS, {"app_hooks": "source_app", "timeouts_graceful": "1s"})
@@ -573,6 +574,7 @@ def test_thread_that_never_ends(start_server):
     ignore_faults(server)
 
 
+@of_threads
 def test_thread_that_never_ends_without_supervisor(start_server):
     server = start_server(ENDLESS, {"app_hooks": "source_app", "timeouts_graceful": "0"})
     os.kill(server.process.pid, signal.SIGKILL)
