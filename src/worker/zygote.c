@@ -169,6 +169,18 @@ static void zygote_on_forked_child(void *zygote)
     close(z->channel);
 }
 
+static int zygote_preload(Zygote *z, char **ret_error)
+{
+    const Config *c = z->config;
+
+    if (worker_load_hooks(c, &z->hooks, ret_error) < 0 ||
+        wsgi_app_load(c->app_module, &z->app, ret_error) < 0)
+        return -1;
+    zygote_count_threads();
+    interpreter_collect();
+    return 0;
+}
+
 static int zygote_load(Zygote *z, char **ret_error)
 {
     const Config *c = z->config;
@@ -189,12 +201,9 @@ static int zygote_load(Zygote *z, char **ret_error)
         return -1;
     if (config_staff(c).is_gevent && greenlets_patch(ret_error) < 0)
         return -1;
-    if (!c->workers_preload || c->develop_reload) /* a failure is the workers' to show */
-        return 0;
-    if (worker_load_hooks(c, &z->hooks, ret_error) < 0 ||
-        wsgi_app_load(c->app_module, &z->app, ret_error) < 0)
+    if (c->workers_preload && !c->develop_reload && /* else a failure is the workers' to show */
+        zygote_preload(z, ret_error) < 0)
         return -1;
-    zygote_count_threads();
     interpreter_freeze();
     return 0;
 }

@@ -323,8 +323,7 @@ void interpreter_exit_forked_child(void)
 void interpreter_freeze(void)
 {
     _cleanup_decref_ PyObject *gc = PyImport_ImportModule("gc");
-    _cleanup_decref_ PyObject *collected = gc ? PyObject_CallMethod(gc, "collect", NULL) : NULL;
-    _cleanup_decref_ PyObject *frozen = collected ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
+    _cleanup_decref_ PyObject *frozen = gc ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
 
     /* It only saves memory: a failure is not worth more than forgetting it. */
     if (!frozen)

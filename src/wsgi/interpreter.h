@@ -34,7 +34,8 @@ void interpreter_on_forked_child(void (*callback)(void *arg), void *arg);
  * stderr. With the GIL. */
 _Noreturn void interpreter_exit_forked_child(void);
 
-/* gc.collect() and gc.freeze(), once, before the first fork. */
+/* gc.freeze(), before the first fork: a collection writes to each object that it looks at, and so makes each worker copy
+ * all that it has from the zygote. */
 void interpreter_freeze(void);
 
 /* As gc.collect(), unless the application has switched the collector off; then gives back what is kept for frames. With the
