@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 
-#define LOOKS_BEFORE_PARKING 25
+#define LOOK_USEC 500 /* a look costs two switches of threads: as much as the gathering of a hundred blocks */
+#define LOOKS_BEFORE_PARKING 10
 
 struct Flusher {
     Loop *loop;
@@ -49,24 +50,21 @@ static void stream_on_dawdling(Loop *l, Connection *c)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* Sends what is due. Returns when to look again. */
-static usec_t flusher_look(Flusher *f, usec_t now, bool *ret_quiet)
+/* Sends what is due. True: nothing waits. */
+static bool flusher_look(Flusher *f, usec_t now)
 {
-    usec_t next = now + FLUSH_AFTER_USEC;
+    bool is_quiet = true;
 
-    *ret_quiet = true;
     for (Stream *s = f->first; s; s = s->next) {
         usec_t since = atomic_load(&s->waiting_since);
 
         if (since == 0)
             continue;
-        *ret_quiet = false;
+        is_quiet = false;
         if (since + FLUSH_AFTER_USEC <= now)
             stream_on_dawdling(f->loop, s->connection);
-        else
-            next = MIN(next, since + FLUSH_AFTER_USEC);
     }
-    return next;
+    return is_quiet;
 }
 
 static bool flusher_sees_work(const Flusher *f)
@@ -90,14 +88,13 @@ static void *flusher_main(void *arg)
 {
     Flusher *f = arg;
     unsigned n_quiet = 0;
-    bool is_quiet;
 
     pthread_mutex_lock(&f->lock);
     while (!f->is_over) {
-        usec_t next = flusher_look(f, clock_now_usec(), &is_quiet);
+        usec_t now = clock_now_usec(), next = now + LOOK_USEC;
         struct timespec until = {(time_t)(next / USEC_PER_SEC), (long)(next % USEC_PER_SEC * 1000)};
 
-        n_quiet = is_quiet ? n_quiet + 1 : 0;
+        n_quiet = flusher_look(f, now) ? n_quiet + 1 : 0;
         if (n_quiet < LOOKS_BEFORE_PARKING) {
             pthread_cond_timedwait(&f->wake, &f->lock, &until);
         } else {

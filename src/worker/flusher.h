@@ -5,8 +5,8 @@
  *
  * A stream, by what its next block meets:
  *   NEW        sent at once: the client is to see that something comes      → GATHERING
- *   GATHERING  kept; sent with the others by the runner when they fill a buffer, or by the flusher, after FLUSH_AFTER_USEC,
- *              which then means that the application dawdles                → DAWDLING
+ *   GATHERING  kept; sent with the others by the runner when they fill a buffer, or by the flusher, after FLUSH_AFTER_USEC
+ *              and half a millisecond more at most, when it looks next: then the application dawdles     → DAWDLING
  *   DAWDLING   sent at once, so that no event waits for a thread; unless it follows on the last within FLUSH_AFTER_USEC, and
  *              is kept                                                      → GATHERING
  * What is left when the response is complete goes out with it.
