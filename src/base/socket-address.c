@@ -72,7 +72,7 @@ int socket_address_parse(const char *s, SocketAddress *ret, socklen_t *ret_size)
     return parse_inet(host, htons(port), ret, ret_size);
 }
 
-/* Each connection has its addresses printed. inet_ntop() and snprintf() take a quarter of a microsecond for that. */
+/* Each connection has its addresses printed. inet_ntop() and snprintf() take 0.18 µs for that. */
 static char *print_decimal(char *to, unsigned n)
 {
     if (n >= 10)
