@@ -253,8 +253,11 @@ static int read_line(const TrustedProxies *t, Span line, HopReader read, Span sa
 static int read_hops(const TrustedProxies *t, const Request *r, Span name, HopReader read, Span said[])
 {
     for (size_t i = r->n_fields; i-- > 0;) {
-        int status = token_is(r->fields[i].name, name) ? read_line(t, r->fields[i].value, read, said) : GO_ON;
+        const Field *f = &r->fields[i];
+        int status = GO_ON;
 
+        if (f->role == ROLE_FORWARDING && token_is(f->name, name))
+            status = read_line(t, f->value, read, said);
         if (status != GO_ON)
             return status;
     }
@@ -301,9 +304,10 @@ static int refuse(Request *r, const char *reason)
 static int read_kind(Request *r, const Kind *k, Span *said)
 {
     for (size_t i = 0; i < r->n_fields; i++) {
-        Span list = r->fields[i].value, value;
+        const Field *f = &r->fields[i];
+        Span list = f->value, value;
 
-        if (!span_equal_nocase(r->fields[i].name, k->name))
+        if (f->role != ROLE_FORWARDING || !span_equal_nocase(f->name, k->name))
             continue;
         while (list_next(&list, &value)) {
             if (!k->is_valid(value))
@@ -342,19 +346,11 @@ static int merge(Request *r, Span said[], const Span forwarded[])
     return 0;
 }
 
-static bool has_forwarded_fields(unsigned believed, const Request *r)
+static bool has_forwarding_fields(const Request *r)
 {
-    static const Span prefix = SPAN_LITERAL("x-forwarded-");
-
-    if (believed & PROXY_SCRIPT_NAME && request_field(r, "script_name").data)
-        return true;
-    for (size_t i = 0; i < r->n_fields; i++) {
-        Span name = r->fields[i].name;
-
-        if (TOKEN_IS(name, "forwarded") ||
-            (name.size > prefix.size && token_is((Span){name.data, prefix.size}, prefix)))
+    for (size_t i = 0; i < r->n_fields; i++)
+        if (r->fields[i].role == ROLE_FORWARDING)
             return true;
-    }
     return false;
 }
 
@@ -380,7 +376,7 @@ int forwarded_resolve(const TrustedProxies *t, unsigned believed, Request *r, Fo
     int status;
 
     *ret = (Forwarded){0};
-    if (!t || !has_forwarded_fields(believed, r))
+    if (!t || !has_forwarding_fields(r))
         return 0;
     status = read_fields(t, believed, r, said);
     if (status != 0)

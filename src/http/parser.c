@@ -128,30 +128,6 @@ static int on_expect(Request *r, Span value)
     return 0;
 }
 
-static FieldRole role_of(Span name)
-{
-    switch (name.size) {
-    case 4:
-        return TOKEN_IS(name, "host") ? ROLE_HOST : ROLE_NONE;
-    case 6:
-        if (TOKEN_IS(name, "cookie"))
-            return ROLE_CREDENTIALS;
-        return TOKEN_IS(name, "expect") ? ROLE_EXPECT : ROLE_NONE;
-    case 10:
-        return TOKEN_IS(name, "connection") ? ROLE_CONNECTION : ROLE_NONE;
-    case 13:
-        return TOKEN_IS(name, "authorization") ? ROLE_CREDENTIALS : ROLE_NONE;
-    case 14:
-        return TOKEN_IS(name, "content-length") ? ROLE_CONTENT_LENGTH : ROLE_NONE;
-    case 17:
-        return TOKEN_IS(name, "transfer-encoding") ? ROLE_TRANSFER_ENCODING : ROLE_NONE;
-    case 19:
-        return TOKEN_IS(name, "proxy-authorization") ? ROLE_CREDENTIALS : ROLE_NONE;
-    default:
-        return ROLE_NONE;
-    }
-}
-
 static int on_field(Request *r, Semantics *m, const Field *f)
 {
     switch (f->role) {
@@ -214,7 +190,7 @@ static int read_fields(Request *r, Semantics *m, const HttpLimits *limits)
             continue;
         }
         if (f->line == 0)
-            f->role = role_of(f->name);
+            f->role = field_role(f->name);
         status = on_field(r, m, f);
         if (n < i)
             r->fields[n] = *f;

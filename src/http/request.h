@@ -17,6 +17,7 @@ typedef enum FieldRole {
     ROLE_CONNECTION,
     ROLE_CONTENT_LENGTH,
     ROLE_TRANSFER_ENCODING,
+    ROLE_FORWARDING,  /* one of forwarded.h */
     ROLE_CREDENTIALS, /* Authorization, Proxy-Authorization, Cookie */
     ROLE_REQUEST_LINE,
 } FieldRole;
@@ -49,6 +50,8 @@ typedef struct Request {
     bool is_server_options; /* OPTIONS *: answered by the server */
     const char *reason;     /* of a refusal: static text for the log */
 } Request;
+
+FieldRole field_role(Span name);
 
 /* Zero-initialised; keeps its memory of fields from one request to the next. */
 void request_init(Request *r);

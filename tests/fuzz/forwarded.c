@@ -373,7 +373,8 @@ static void read_field(Case *c, char letter, Span value)
         c->client = value;
     for (size_t i = 0; i < ELEMENTSOF(kinds) && c->request.n_fields < FIELDS_MAX; i++)
         if (kinds[i].letter == letter)
-            c->fields[c->request.n_fields++] = (Field){.name = span_of(kinds[i].name), .value = value};
+            c->fields[c->request.n_fields++] = (Field){
+                .name = span_of(kinds[i].name), .value = value, .role = field_role(span_of(kinds[i].name))};
 }
 
 static void read_fields(Case *c, Span rest)

@@ -275,6 +275,11 @@ static bool is_as_expected(const Case *c, const Forwarded *f)
            is_said(f->prefix, c->prefix) && f->https == c->https && (f->says_scheme || !f->https);
 }
 
+static Field field_of(const char *name, const char *value)
+{
+    return (Field){.name = span_of(name), .value = span_of(value), .role = field_role(span_of(name))};
+}
+
 static void check(const TrustedProxies *t, const Case *c)
 {
     Field fields[4];
@@ -284,8 +289,7 @@ static void check(const TrustedProxies *t, const Case *c)
     int status;
 
     for (; r.n_fields < 4 && c->fields[r.n_fields][0]; r.n_fields++)
-        fields[r.n_fields] =
-            (Field){.name = span_of(c->fields[r.n_fields][0]), .value = span_of(c->fields[r.n_fields][1])};
+        fields[r.n_fields] = field_of(c->fields[r.n_fields][0], c->fields[r.n_fields][1]);
     status = forwarded_resolve(trusted ? t : NULL, PROXY_HEADERS_ALL, &r, &f);
     if (!ok(status == c->status && (status == 0 ? is_as_expected(c, &f) : r.reason != NULL), "case %td",
             c - cases))
@@ -315,8 +319,7 @@ static void check_reasons(const TrustedProxies *t)
         Forwarded f;
 
         for (; r.n_fields < 2 && reasons[i].fields[r.n_fields][0]; r.n_fields++)
-            fields[r.n_fields] = (Field){.name = span_of(reasons[i].fields[r.n_fields][0]),
-                                         .value = span_of(reasons[i].fields[r.n_fields][1])};
+            fields[r.n_fields] = field_of(reasons[i].fields[r.n_fields][0], reasons[i].fields[r.n_fields][1]);
         is_int(forwarded_resolve(t, PROXY_HEADERS_ALL, &r, &f), 400);
         is_string(r.reason, reasons[i].reason);
     }
