@@ -41,16 +41,15 @@ static void chunks_free(void *ctx, void *p, size_t size)
     n_kept++;
 }
 
-/* Without a GIL, nothing guards what is kept. */
 void chunks_keep(void)
 {
-#ifndef Py_GIL_DISABLED
     PyObjectArenaAllocator keeping = {.alloc = chunks_alloc, .free = chunks_free};
 
+    if (!PYTHON_HAS_GIL) /* nothing would guard what is kept */
+        return;
     PyObject_GetArenaAllocator(&arenas);
     keeping.ctx = arenas.ctx;
     PyObject_SetArenaAllocator(&keeping);
-#endif
 }
 
 void chunks_trim(void)
