@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
-from harness import SANITIZED, WORKER, of_threads
+from harness import SANITIZED, WORKER, WORKER_CLASS, of_threads
 from supervision import assert_that_parents_answer
 
 # Its allocator may be locked by another thread at the fork, and stays so in the child.
 not_by_asan = pytest.mark.skipif(SANITIZED, reason="AddressSanitizer's allocator does not survive a fork beside threads")
+# A program of gevent alone, without any server, waits for ever in one of sixty runs.
+not_by_gevent = pytest.mark.skipif(WORKER_CLASS == "gevent", reason="gevent 22.10 misses the end of a child now and then")
 
 
 @pytest.fixture(params=["1", "4"], ids=["one thread", "four threads"])
@@ -34,11 +36,13 @@ def test_child_processes(attempt):
 
 
 @not_by_asan
+@not_by_gevent
 def test_fork(attempt):
     assert attempt("fork") == 5
 
 
 @not_by_asan
+@not_by_gevent
 @pytest.mark.parametrize("threads", ["1", "4"])
 @pytest.mark.parametrize("trial, expected", [("fork_and_exit", 6), ("fork_and_return", "parent")])
 def test_forked_children_do_not_serve(start_server, threads, trial, expected):
@@ -53,6 +57,7 @@ def test_forked_children_do_not_serve(start_server, threads, trial, expected):
 
 
 @not_by_asan
+@not_by_gevent
 def test_children_of_close_do_not_serve(start_server):
     site = start_server(
         """
