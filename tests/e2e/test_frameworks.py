@@ -22,7 +22,7 @@ import pytest
 
 from client import request
 from framework_table import FRAMEWORKS, TABLE
-from harness import APPS, DEADLINE, Server, running
+from harness import APPS, DEADLINE, PACKAGES, Server, running
 
 VIRTUALENV = os.environ.get("CGUNICORN_TEST_VIRTUALENV")
 
@@ -76,7 +76,7 @@ def start_django():
     try:
         subprocess.run(
             [sys.executable, "-B", "-m", "django", "migrate", "--settings=djangosite.settings", "-v0"],
-            env={**server.environment, "PYTHONPATH": str(APPS)},
+            env={**server.environment, "PYTHONPATH": os.pathsep.join(filter(None, [str(APPS), PACKAGES]))},
             check=True,
         )
         return server.start()

@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 from client import request
-from harness import SANITIZED, Server, poll
+from harness import PACKAGES, SANITIZED, Server, poll
 from supervision import ignore_faults, processes, workers
 
 pytestmark = pytest.mark.skipif(
@@ -433,6 +433,7 @@ def test_child_of_the_application_leaves_the_connections_alone(site, gate):
 # --- gevent itself ------
 
 
+@pytest.mark.skipif(bool(PACKAGES), reason="it is among the packages of CGUNICORN_TEST_PACKAGES")
 def test_gevent_is_not_installed():
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
