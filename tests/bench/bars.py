@@ -144,6 +144,7 @@ BARS = [
     extra("start", "with Flask, times its import", "≤", 1.03, "start", "import_ratio"),
     at_least("start", "times faster than gunicorn", 5, start_against("gunicorn-new-sync")),
     extra("memory", "8 preloaded workers with Flask, MiB", "≤", 55, "memory8", "pss_mib"),
+    extra("memory", "10,000 requests later, times that", "≤", 1.05, "memory8", "later_ratio"),
     extra("memory", "of that the supervisor, MiB", "≤", 1.5, "memory8", "root_mib"),
     extra("2 workers", "CPU a request, times that of 1", "≤", 1.05, "two", "cpu_ratio"),
     extra("2 workers", "largest share of the connections", "≤", 0.65, "two", "share"),

@@ -191,6 +191,9 @@ def measure_crowd(server, seconds, rounds, log):
 
 # --- start and memory ---
 
+# After so many, the pages that a preloaded application shares are to be shared still.
+LATER_REQUESTS = 10000
+
 
 def seconds_of(command, environment):
     start = time.monotonic()
@@ -216,10 +219,14 @@ def measure_start(server, rounds, log):
 
 
 def measure_memory(server, workers, log):
-    """MiB of PSS with Flask after some load: all processes, and the one that was started."""
+    """MiB of PSS with Flask after some load: all processes, and the one that was started; and times that after more."""
     with Running(server, "flask_app", workers, log) as running:
         load(running, FLASK, 1, 16 * workers)
-        return {"pss_mib": pss_kib(running.process.pid) / 1024, "root_mib": memory_kib([running.process.pid]) / 1024}
+        pss, root = pss_kib(running.process.pid), memory_kib([running.process.pid])
+        requests = 0
+        while requests < LATER_REQUESTS:
+            requests += load(running, FLASK, 1, 16 * workers)["rps"]
+        return {"pss_mib": pss / 1024, "root_mib": root / 1024, "later_ratio": pss_kib(running.process.pid) / pss}
 
 
 # --- two workers ---
