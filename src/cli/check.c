@@ -227,7 +227,7 @@ static int load_application(const char *path, const char *site, const Config *co
     if (r < 0)
         return complain(path, strerror(-r), EXIT_OS);
     r = worker_program_greet(channel, site, 1, config, scoreboard->fd, totals_fd, NULL, NULL, 0);
-    if (r < 0 && r != -EPIPE) {
+    if (r < 0) {
         siginfo_t exit;
 
         close(channel);

@@ -346,5 +346,6 @@ int worker_program_greet(int channel, const char *site, unsigned generation, con
     for (size_t i = 0; i < n_listeners; i++)
         m.fds[m.n_fds++] = listeners[i];
     (void)snprintf(m.text, sizeof(m.text), "%s", site);
-    return channel_send(channel, &m);
+    r = channel_send(channel, &m);
+    return r == -EPIPE ? 0 : r;
 }

@@ -26,7 +26,7 @@ int worker_program_start(const WorkerProgram *program, const Config *config, con
                          int *ret_channel, pid_t *ret_pid);
 
 /* The message HELLO. Descriptors of the scoreboard, of ipc/totals.h, of the queue (both ends, or NULL: none)
- * and of listeners are not closed. 0 or negative errno. */
+ * and of listeners are not closed. 0, also where the child has gone already: the channel tells why; or negative errno. */
 #define WORKER_PROGRAM_LISTENERS_MAX 59 /* MESSAGE_FDS_MAX less five */
 int worker_program_greet(int channel, const char *site, unsigned generation, const Config *config,
                          int scoreboard_fd, int totals_fd, const int *queue, const int *listeners,

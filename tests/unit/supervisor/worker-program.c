@@ -3,6 +3,7 @@
 #include "supervisor/worker-program.h"
 
 #include "base/cleanup.h"
+#include "ipc/channel.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char directory[] = "/tmp/cgunicorn-test-XXXXXX";
 
@@ -119,6 +121,21 @@ static void test_find_without_virtualenv(void)
     is_string(named.modules, directory);
 }
 
+/* Its FAILED is still to be read. */
+static void test_greet_who_has_gone(void)
+{
+    static const char ini[] = "[app]\nmodule = a:b\n";
+    _cleanup_(config_freep) Config *config = NULL;
+    _cleanup_free_ char *error = NULL;
+    int ends[2];
+
+    is_int(config_parse(ini, strlen(ini), NULL, NULL, &config, &error), 0);
+    is_int(channel_new_pair(ends), 0);
+    close(ends[1]);
+    is_int(worker_program_greet(ends[0], "", 1, config, STDIN_FILENO, STDIN_FILENO, NULL, NULL, 0), 0);
+    close(ends[0]);
+}
+
 int main(void)
 {
     _cleanup_free_ char *command = NULL;
@@ -131,6 +148,7 @@ int main(void)
     test_find();
     test_find_free_threaded();
     test_find_without_virtualenv();
+    test_greet_who_has_gone();
     ok(system(command) == 0);
     return tap_done();
 }
