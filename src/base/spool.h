@@ -12,7 +12,8 @@
 
 #define SPOOL_E_FULL 1 /* the append would pass size_max; nothing was appended */
 
-/* What the memory of several spools may take together. Threads that take of it at the same time may pass it by a piece each. */
+/* What the memory of several spools may take together. Threads that take of it at the same time may pass it by a piece
+ * each. */
 typedef struct SpoolBudget {
     _Atomic int64_t left; /* octets; negative: passed */
 } SpoolBudget;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* `cgunicorn check [--ask] SITE|FILE`: parses the configuration and imports the application in a process that is
- * thrown away; with --ask, a worker of it also has to pass the check of a reload. What is wrong goes to stderr, or to the journal as an error where stderr leads there (ExecReload=). */
+/* `cgunicorn check [--ask] SITE|FILE`: parses the configuration and imports the application in a process that is thrown
+ * away; with --ask, a worker of it also has to pass the check of a reload. What is wrong goes to stderr, or to the
+ * journal as an error where stderr leads there (ExecReload=). */
 #include "cli/check.h"
 
 #include "base/cleanup.h"

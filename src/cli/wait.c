@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Waits for the processes that a dead supervisor left behind in this control group. Which of them are workers is not asked: under
- * ProtectProc= and PrivateUsers= nothing but their numbers is to be seen, and what an application has started for a request belongs
- * to it. TimeoutStopSec= ends the waiting. */
+/* Waits for the processes that a dead supervisor left behind in this control group. Which of them are workers is not
+ * asked: under ProtectProc= and PrivateUsers= nothing but their numbers is to be seen, and what an application has
+ * started for a request belongs to it. TimeoutStopSec= ends the waiting. */
 #include "cli/wait.h"
 
 #include "base/cleanup.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The PROXY protocol, read strictly: a header is mandatory where it is expected, and everything behind it is the client's, so
- * that whatever is not exactly a header ends the connection. */
+/* The PROXY protocol, read strictly: a header is mandatory where it is expected, and everything behind it is the
+ * client's, so that whatever is not exactly a header ends the connection. */
 #include "http/proxy-protocol.h"
 
 #include "base/cleanup.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A head is well-formed if each of its lines is. So llhttp gets those that it has not passed before, in runs, as if they were
- * the head. It is given nothing but scanned lines (head.c), so that its versions 8.1 to 9.x give the same answers. */
+/* A head is well-formed if each of its lines is. So llhttp gets those that it has not passed before, in runs, as if
+ * they were the head. It is given nothing but scanned lines (head.c), so that its versions 8.1 to 9.x give the same
+ * answers. */
 #include "http/splitter.h"
 
 #include "http/known-lines.h"

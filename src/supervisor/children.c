@@ -341,7 +341,8 @@ static void remember_exit(Generation *g, const siginfo_t *exit)
     g->early[g->n_early++] = (EarlyExit){exit->si_pid, *exit};
 }
 
-/* A signal has stopped the worker, or lets it go on. Meanwhile clients wait, and it can't see to its time limits by itself. */
+/* A signal has stopped the worker, or lets it go on. Meanwhile clients wait, and it can't see to its time limits by
+ * itself. */
 static void seat_stopped(const Generation *g, Seat *s, const siginfo_t *change, usec_t now)
 {
     ReportSubject who = children_subject_of(g, s);

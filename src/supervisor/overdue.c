@@ -90,9 +90,9 @@ static usec_t scan_seat(Generation *g, Seat *s, usec_t now)
     return next;
 }
 
-/* A worker gives such a request up by itself, and takes it off the scoreboard: what is seen here is a worker that can't, as it
- * is stopped, or its loop is stuck. A request that begins after a scan can't pass the limit earlier than the limit after
- * that scan: so this sees each of them in time, and wakes up about once in timeouts.request. */
+/* A worker gives such a request up by itself, and takes it off the scoreboard: what is seen here is a worker that
+ * can't, as it is stopped, or its loop is stuck. A request that begins after a scan can't pass the limit earlier than
+ * the limit after that scan: so this sees each of them in time, and wakes up about once in timeouts.request. */
 static void scan_requests(Generation *g, usec_t now)
 {
     g->scan_usec = NEVER;

@@ -167,8 +167,9 @@ int accept_begin(Loop *l)
 
 /* --- room --- */
 
-/* Whom a newcomer may displace: the connection that costs its client least, and among those the one that has waited longest.
- * Nobody who was not given a second; never one whose request is with the application or whose response is under way. */
+/* Whom a newcomer may displace: the connection that costs its client least, and among those the one that has waited
+ * longest. Nobody who was not given a second; never one whose request is with the application or whose response is
+ * under way. */
 static Connection *accept_victim(const Loop *l)
 {
     static const TimeoutKind kinds[] = {TIMEOUT_LINGER, TIMEOUT_KEEPALIVE, TIMEOUT_HEAD, TIMEOUT_BODY};

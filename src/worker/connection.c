@@ -343,8 +343,8 @@ void connection_on_event(Loop *l, Connection *c, uint32_t events)
     }
 }
 
-/* WRITING or RUNNING; then events for EPOLLOUT say that the output is shared already, and something waits in it. Who lags is
- * reset: the kernel would go on for hours with the megabytes that it has, tcp(7). */
+/* WRITING or RUNNING; then events for EPOLLOUT say that the output is shared already, and something waits in it. Who
+ * lags is reset: the kernel would go on for hours with the megabytes that it has, tcp(7). */
 static void connection_on_write_timeout(Loop *l, Connection *c)
 {
     const struct linger now = {.l_onoff = 1, .l_linger = 0};

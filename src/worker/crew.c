@@ -123,8 +123,8 @@ static bool member_hands_over(Member *m)
     return true;
 }
 
-/* Python's garbage, then what malloc() keeps. Neither that nor the wait for the GIL is the loop's to wait for. True: m still
- * drives. */
+/* Python's garbage, then what malloc() keeps. Neither that nor the wait for the GIL is the loop's to wait for. True: m
+ * still drives. */
 static bool member_trim(Member *m)
 {
     uint64_t token;

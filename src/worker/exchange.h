@@ -97,7 +97,8 @@ void exchange_pool_deinit(ExchangePool *p); /* as exchange_pool_clean() */
 Exchange *exchange_pool_get(ExchangePool *p);
 void exchange_pool_put(ExchangePool *p, Exchange *x);
 
-/* What was put back with a body that no application got is free from here on. With the GIL, unless there is nothing like that. */
+/* What was put back with a body that no application got is free from here on. With the GIL, unless there is nothing
+ * like that. */
 void exchange_pool_clean(ExchangePool *p);
 
 /* With the lock: output shrank, or the client went away. */

@@ -50,8 +50,8 @@ void stream_flush(struct Loop *l, struct Connection *c);
 int flusher_new(struct Loop *loop, Flusher **ret);
 Flusher *flusher_free(Flusher *f);
 
-/* From here to flusher_unwatch(), which must come before anything but the application's thread gets c, the flusher sends what
- * waits in its stream. Stream.is_watched says whether there is a thread for that. Without Exchange.lock. */
+/* From here to flusher_unwatch(), which must come before anything but the application's thread gets c, the flusher
+ * sends what waits in its stream. Stream.is_watched says whether there is a thread for that. Without Exchange.lock. */
 void flusher_watch(Flusher *f, struct Connection *c);
 void flusher_unwatch(Flusher *f, struct Connection *c);
 

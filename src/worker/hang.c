@@ -71,8 +71,8 @@ static void hang_report(Loop *l, Connection *c, usec_t age, const char *outcome)
 
 /* --- the client --- */
 
-/* c stays with the thread, and so does the number of its descriptor: whatever that thread still does with it fails, and meets
- * no other client's connection. */
+/* c stays with the thread, and so does the number of its descriptor: whatever that thread still does with it fails, and
+ * meets no other client's connection. */
 static void hang_take_socket(Loop *l, Connection *c)
 {
     (void)dup3(l->epoll_fd, c->fd, O_CLOEXEC);
@@ -204,7 +204,8 @@ void hang_expire(Loop *l)
         HangWatch *w = &exchange_of_timeout(t)->hang;
         usec_t started = atomic_load(&w->slot->started_usec), due = started + limit;
 
-        /* It is on its way back; or its clock stood still for a while (live-body.c), or does so now and may go on at once. */
+        /* It is on its way back; or its clock stood still for a while (live-body.c), or does so now and may go on at
+         * once. */
         if (started == 0 || due > l->now) {
             timeout_arm_at(&l->running, t, MIN(started > 0 ? due : UINT64_MAX, l->now + LOOK_USEC));
             continue;

@@ -244,9 +244,9 @@ static void intake_receive(Loop *l, Connection *c)
     intake_on_received(l, c, n);
 }
 
-/* The memory of a body that has begun to come: that of the object which the application will get. Not for what no application
- * gets, nor where the GIL is out of reach; what is announced, and does not come, gets none. False: it is to be tried again with the
- * GIL, and nothing received until then. */
+/* The memory of a body that has begun to come: that of the object which the application will get. Not for what no
+ * application gets, nor where the GIL is out of reach; what is announced, and does not come, gets none. False: it is to
+ * be tried again with the GIL, and nothing received until then. */
 static bool intake_take_memory(Loop *l, Exchange *x)
 {
     Spool *body = &x->body;
@@ -266,8 +266,8 @@ static bool intake_take_memory(Loop *l, Exchange *x)
     return true;
 }
 
-/* Room for the next piece of a sized body, *ret_size octets, or NULL: not in memory. A body that has begun to come gets room
- * for all of it, so that its memory grows once; what is only announced costs no more than what would prove it. */
+/* Room for the next piece of a sized body, *ret_size octets, or NULL: not in memory. A body that has begun to come gets
+ * room for all of it, so that its memory grows once; what is only announced costs no more than what would prove it. */
 static char *intake_body_room(Exchange *x, size_t *ret_size)
 {
     uint64_t missing = body_missing(x);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The worker's event loop: one epoll descriptor, driven by whichever thread has the turn. Accepts, reads,
- * writes, keeps the deadlines; never calls Python, nor waits for its lock: where it needs that, the driver is to come with it.
- * All of it belongs to the driving thread, except where a function says otherwise. */
+/* The worker's event loop: one epoll descriptor, driven by whichever thread has the turn. Accepts, reads, writes, keeps
+ * the deadlines; never calls Python, nor waits for its lock: where it needs that, the driver is to come with it. All of
+ * it belongs to the driving thread, except where a function says otherwise. */
 #pragma once
 
 #include "config/config.h"

@@ -173,9 +173,9 @@ void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
     o->file_size = size;
 }
 
-/* One piece of a file. 0: sent; OUTPUT_E_PENDING: not all of it; negative errno. Two copies, through memory that stays in the
- * processor's cache, are less work than sendfile(2), which handles each page of the file by itself (tests/bench/README.md);
- * and what was sent stays as it was, whoever writes to the file. */
+/* One piece of a file. 0: sent; OUTPUT_E_PENDING: not all of it; negative errno. Two copies, through memory that stays
+ * in the processor's cache, are less work than sendfile(2), which handles each page of the file by itself
+ * (tests/bench/README.md); and what was sent stays as it was, whoever writes to the file. */
 static int send_piece(int socket, int fd, uint64_t *offset, uint64_t size)
 {
     char piece[FILE_PIECE_BYTES];

@@ -290,8 +290,8 @@ static bool zygote_on_spawn(Zygote *z, Message *m, int *ret_status)
     return false;
 }
 
-/* Obeys until the supervisor is gone. Preloaded code may have made the channel non-blocking, as each socket that gevent wraps
- * is. */
+/* Obeys until the supervisor is gone. Preloaded code may have made the channel non-blocking, as each socket that gevent
+ * wraps is. */
 static int zygote_serve(Zygote *z)
 {
     _cleanup_free_ Message *m = calloc(1, sizeof *m);

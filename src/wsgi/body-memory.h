@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for a request body that is the storage of a bytes object, the one that wsgi.input.read() returns: what was received
- * there is copied no more. Whoever fills it needs no GIL, as nobody else knows of the object until the application does. */
+/* Memory for a request body that is the storage of a bytes object, the one that wsgi.input.read() returns: what was
+ * received there is copied no more. Whoever fills it needs no GIL, as nobody else knows of the object until the
+ * application does. */
 #pragma once
 
 #include <stddef.h>

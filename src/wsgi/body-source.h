@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a request body comes from while it is on its way: implemented by the worker, used by wsgi.input,
- * which knows no socket. The GIL is its lock, or that of the wsgi.input where there is no GIL: any thread of the application
- * may call, as long as the request runs. */
+/* Where a request body comes from while it is on its way: implemented by the worker, used by wsgi.input, which knows no
+ * socket. The GIL is its lock, or that of the wsgi.input where there is no GIL: any thread of the application may call,
+ * as long as the request runs. */
 #pragma once
 
 #include <stddef.h>

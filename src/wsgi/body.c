@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The iterable in its kinds. A list or tuple is known as a whole, a file is left to the sink, all else is
- * asked for its blocks one by one, unless start_response has named a file instead, and a block is given to the sink before the next is asked for (PEP 3333,
- * "Buffering and Streaming"). */
+/* The iterable in its kinds. A list or tuple is known as a whole, a file is left to the sink, all else is asked for its
+ * blocks one by one, unless start_response has named a file instead, and a block is given to the sink before the next
+ * is asked for (PEP 3333, "Buffering and Streaming"). */
 #include "wsgi/body.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CPython, and greenlet after it, take pieces of the data stack from the arena allocator, which can be exchanged at any time
- * (PyObject_SetArenaAllocator(), C API manual). What else comes from there is larger, and handed on. */
+/* CPython, and greenlet after it, take pieces of the data stack from the arena allocator, which can be exchanged at any
+ * time (PyObject_SetArenaAllocator(), C API manual). What else comes from there is larger, and handed on. */
 #include "wsgi/python.h"
 
 #include "wsgi/chunks.h"

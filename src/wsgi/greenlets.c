@@ -75,8 +75,8 @@ int greenlets_patch(char **ret_error)
 
 /* --- callbacks of gevent --- */
 
-/* In a child that the application has forked, the copy of the hub finds the descriptors closed. After greenlets_run(), the hub
- * may still have been asked for a visit. */
+/* In a child that the application has forked, the copy of the hub finds the descriptors closed. After greenlets_run(),
+ * the hub may still have been asked for a visit. */
 static PyObject *on_visit(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -189,8 +189,8 @@ static void unwatch(PyObject *watchers)
     }
 }
 
-/* What the hub does not keep to itself ends the main greenlet: sys.exit() in a greenlet of the application's own, as if that
- * were the program. A thread would end alone. */
+/* What the hub does not keep to itself ends the main greenlet: sys.exit() in a greenlet of the application's own, as if
+ * that were the program. A thread would end alone. */
 static bool is_exit(void)
 {
     return PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.input: its methods, and reading from a Spool, which it only looks at. There the GIL is held throughout, or, where there
- * is none, the object is locked, so that a thread that outlives its request finds either the body or, after input_detach(),
- * none. */
+/* wsgi.input: its methods, and reading from a Spool, which it only looks at. There the GIL is held throughout, or,
+ * where there is none, the object is locked, so that a thread that outlives its request finds either the body or, after
+ * input_detach(), none. */
 #include "wsgi/input.h"
 
 static bool input_is_open(const Input *self)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The interpreter: start, fork hooks, threads, end. It may run already, where it is the program that this is a module of. */
+/* The interpreter: start, fork hooks, threads, end. It may run already, where it is the program that this is a module
+ * of. */
 #pragma once
 
 #include <stdbool.h>

@@ -15,8 +15,8 @@
 
 #include <stdbool.h>
 
-/* Where there is no GIL, what it was to an object of ours: one thread at a time is inside, but for the time in which that one
- * waits or runs other Python code ("Python Critical Section API"). Else nothing. */
+/* Where there is no GIL, what it was to an object of ours: one thread at a time is inside, but for the time in which
+ * that one waits or runs other Python code ("Python Critical Section API"). Else nothing. */
 #ifndef Py_BEGIN_CRITICAL_SECTION /* before CPython 3.13 */
 #    define Py_BEGIN_CRITICAL_SECTION(object) {
 #    define Py_END_CRITICAL_SECTION() }
