@@ -426,7 +426,7 @@ def test_new_code_that_crashes_is_rolled_back_under_load(start_server):
             client.send(b"GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
             client.wait_gone()
     server.wait_for_log("generation 1 takes over again")
-    poll(lambda: text(server) == "one")
+    poll(lambda: len(zygotes(server)) == 1 and len(workers(server)) == 2, "the bad generation to go")
     assert text(server, "/crash") == "one"
     ignore_faults(server)
 
