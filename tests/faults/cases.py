@@ -266,9 +266,9 @@ def channel_closed(t):
 
 @fault("exhausted", options={"nofile": 64})
 def descriptors_exhausted(t):
+    holder, other = t.call("hold")  # or that one might take all connections
     connection, pid = t.call("exhaust")
     assert connection.read_response().body == b"survived"
-    holder, other = t.call("hold")  # or that one might take all connections
     t.server.wait_for_log("Cannot accept connections for now")
     t.gate(other).unlink()
     assert holder.read_response().body == b"survived"
