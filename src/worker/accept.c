@@ -159,12 +159,6 @@ int accept_set(Loop *l, bool accepting)
     return accept_watch(l, l->doorbell, &l->doorbell_source, accepting);
 }
 
-int accept_begin(Loop *l)
-{
-    l->is_held = false;
-    return accept_set(l, true);
-}
-
 /* --- room --- */
 
 /* Whom a newcomer may displace: the connection that costs its client least, and among those the one that has waited

@@ -10,9 +10,6 @@
  * them. */
 int accept_open(Loop *l, const int *listeners, size_t n, char **ret_error);
 
-/* The loop is not held any more. 0 or negative errno. */
-int accept_begin(Loop *l);
-
 /* Adds the listeners to the epoll set, or takes them out. 0 or negative errno. */
 int accept_set(Loop *l, bool accepting);
 

@@ -197,7 +197,7 @@ static void loop_on_channel(Loop *l)
         message_close_fds(m);
     l->must_trim |= r == 0 && m->type == MESSAGE_TRIM;
     if (r == 0 && m->type == MESSAGE_GO)
-        (void)accept_begin(l); /* else it is tried again with the next turn */
+        l->is_held = false;
     if (r == 0 && m->type != MESSAGE_DRAIN && m->type != MESSAGE_STOP)
         return;
     drain_begin(l, r == 0 && m->type == MESSAGE_DRAIN,
