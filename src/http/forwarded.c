@@ -294,12 +294,6 @@ static const Kind kinds[] = {
      "malformed SCRIPT_NAME", "contradictory SCRIPT_NAME", NULL},
 };
 
-static int refuse(Request *r, const char *reason)
-{
-    r->reason = reason;
-    return 400;
-}
-
 /* Several proxies may each have said it, but only the same. */
 static int read_kind(Request *r, const Kind *k, Span *said)
 {
@@ -311,11 +305,11 @@ static int read_kind(Request *r, const Kind *k, Span *said)
             continue;
         while (list_next(&list, &value)) {
             if (!k->is_valid(value))
-                return refuse(r, k->malformed);
+                return request_refuse(r, 400, k->malformed);
             if (k->translate)
                 value = k->translate(value);
             if (said->data && !k->is_same(*said, value))
-                return refuse(r, k->contradictory);
+                return request_refuse(r, 400, k->contradictory);
             *said = value;
         }
     }
@@ -341,7 +335,7 @@ static int merge(Request *r, Span said[], const Span forwarded[])
         if (!said[p].data)
             said[p] = forwarded[p];
         else if (forwarded[p].data && !is_same(said[p], forwarded[p]))
-            return refuse(r, "Forwarded contradicts X-Forwarded-*");
+            return request_refuse(r, 400, "Forwarded contradicts X-Forwarded-*");
     }
     return 0;
 }
@@ -363,10 +357,10 @@ static int read_fields(const TrustedProxies *t, unsigned believed, Request *r, S
             return 400;
     if (believed & PROXY_X_FORWARDED_FOR &&
         read_hops(t, r, SPAN_LITERAL("x-forwarded-for"), read_address, said) != 0)
-        return refuse(r, "malformed X-Forwarded-For");
+        return request_refuse(r, 400, "malformed X-Forwarded-For");
     if (believed & PROXY_FORWARDED &&
         read_hops(t, r, SPAN_LITERAL("forwarded"), read_element, forwarded) != 0)
-        return refuse(r, "malformed Forwarded");
+        return request_refuse(r, 400, "malformed Forwarded");
     return merge(r, said, forwarded);
 }
 

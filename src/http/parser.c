@@ -21,12 +21,6 @@ typedef struct Semantics {
     bool keep_alive;
 } Semantics;
 
-static int refuse(Request *r, int status, const char *reason)
-{
-    r->reason = reason;
-    return status;
-}
-
 /* --- request line --- */
 
 static void split_path(Request *r, Span s)
@@ -52,13 +46,13 @@ static int parse_absolute_target(Request *r)
             strncasecmp(rest.data, schemes[i].data, schemes[i].size) == 0)
             rest = (Span){rest.data + schemes[i].size, rest.size - schemes[i].size};
     if (rest.size == r->target.size)
-        return refuse(r, 400, "malformed request target");
+        return request_refuse(r, 400, "malformed request target");
 
     authority = (Span){rest.data, 0};
     while (authority.size < rest.size && rest.data[authority.size] != '/' && rest.data[authority.size] != '?')
         authority.size++;
     if (!target_authority_is_valid(authority))
-        return refuse(r, 400, "bad authority in the request target");
+        return request_refuse(r, 400, "bad authority in the request target");
     r->host = authority;
     split_path(r, (Span){rest.data + authority.size, rest.size - authority.size});
     if (r->path.size == 0)
@@ -74,7 +68,7 @@ static int parse_target(Request *r)
     }
     if (span_equal(r->target, SPAN_LITERAL("*"))) {
         if (!span_equal(r->method, SPAN_LITERAL("OPTIONS")))
-            return refuse(r, 400, "request target '*' is for OPTIONS");
+            return request_refuse(r, 400, "request target '*' is for OPTIONS");
         r->is_server_options = true;
         split_path(r, r->target);
         return 0;
@@ -92,9 +86,9 @@ static int on_transfer_encoding(Request *r, Semantics *m, Span value)
     m->transfer_encoding = true;
     while (list_next(&value, &coding)) {
         if (!span_is_token(coding) || TOKEN_IS(coding, "identity"))
-            return refuse(r, 400, "malformed Transfer-Encoding");
+            return request_refuse(r, 400, "malformed Transfer-Encoding");
         if (m->chunked)
-            return refuse(r, 400, "chunked is not the last transfer coding");
+            return request_refuse(r, 400, "chunked is not the last transfer coding");
         if (TOKEN_IS(coding, "chunked"))
             m->chunked = true;
         else
@@ -122,7 +116,7 @@ static int on_expect(Request *r, Span value)
         return 0;
     while (list_next(&value, &expectation)) {
         if (!span_equal_nocase(expectation, SPAN_LITERAL("100-continue")))
-            return refuse(r, 417, "unknown expectation");
+            return request_refuse(r, 417, "unknown expectation");
         r->expect_continue = true;
     }
     return 0;
@@ -171,7 +165,7 @@ static bool is_kept(Span name, const HttpLimits *limits)
 static int drop_field(Request *r, Span name, const HttpLimits *limits)
 {
     if (limits->refuses_ambiguous_names)
-        return refuse(r, 400, "'_' in the name of a field");
+        return request_refuse(r, 400, "'_' in the name of a field");
     r->dropped_field = name;
     r->n_dropped_fields++;
     return 0;
@@ -207,11 +201,11 @@ static int read_fields(Request *r, Semantics *m, const HttpLimits *limits)
 static int decide_host(Request *r, const Semantics *m)
 {
     if (m->n_hosts > 1)
-        return refuse(r, 400, "more than one Host");
+        return request_refuse(r, 400, "more than one Host");
     if (m->n_hosts == 0)
-        return r->version_minor == 0 ? 0 : refuse(r, 400, "no Host");
+        return r->version_minor == 0 ? 0 : request_refuse(r, 400, "no Host");
     if (!m->host_is_known && !target_authority_is_valid(m->host))
-        return refuse(r, 400, "bad Host");
+        return request_refuse(r, 400, "bad Host");
     if (!r->host.data)
         r->host = m->host;
     return 0;
@@ -225,17 +219,17 @@ static int decide_content_length(Request *r, const Semantics *m, uint64_t limit)
     bool overflow = false;
 
     if (m->n_content_lengths > 1)
-        return refuse(r, 400, "more than one Content-Length");
+        return request_refuse(r, 400, "more than one Content-Length");
     if (s.size == 0)
-        return refuse(r, 400, "malformed Content-Length");
+        return request_refuse(r, 400, "malformed Content-Length");
     for (size_t i = 0; i < s.size; i++) {
         if (!octet_is_digit(s.data[i]))
-            return refuse(r, 400, "malformed Content-Length");
+            return request_refuse(r, 400, "malformed Content-Length");
         overflow |= __builtin_mul_overflow(length, 10, &length);
         overflow |= __builtin_add_overflow(length, s.data[i] - '0', &length);
     }
     if (overflow || (uint64_t)length > limit)
-        return refuse(r, 413, "body too large");
+        return request_refuse(r, 413, "body too large");
     r->content_length = length;
     return 0;
 }
@@ -246,13 +240,13 @@ static int decide_framing(Request *r, const Semantics *m, uint64_t limit)
     if (!m->transfer_encoding)
         return m->n_content_lengths == 0 ? 0 : decide_content_length(r, m, limit);
     if (m->n_content_lengths > 0)
-        return refuse(r, 400, "both Transfer-Encoding and Content-Length");
+        return request_refuse(r, 400, "both Transfer-Encoding and Content-Length");
     if (r->version_minor == 0)
-        return refuse(r, 400, "Transfer-Encoding in HTTP/1.0");
+        return request_refuse(r, 400, "Transfer-Encoding in HTTP/1.0");
     if (!m->chunked)
-        return refuse(r, 400, "chunked is not the last transfer coding");
+        return request_refuse(r, 400, "chunked is not the last transfer coding");
     if (m->other_coding)
-        return refuse(r, 501, "transfer coding not implemented");
+        return request_refuse(r, 501, "transfer coding not implemented");
     r->chunked = true;
     return 0;
 }

@@ -63,6 +63,13 @@ static inline void request_reset(Request *r)
     *r = (Request){.fields = r->fields, .fields_capacity = r->fields_capacity, .content_length = -1};
 }
 
+/* Returns status: that of the answer to a request that is not accepted, for that reason (static text). */
+static inline int request_refuse(Request *r, int status, const char *reason)
+{
+    r->reason = reason;
+    return status;
+}
+
 /* Value of the first field of that name (lower case or not), or a span with data NULL. */
 Span request_field(const Request *r, const char *name);
 

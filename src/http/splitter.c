@@ -21,12 +21,6 @@ typedef struct Splitter {
     int result;    /* of a callback that stopped it */
 } Splitter;
 
-static int refuse(Request *r, int status, const char *reason)
-{
-    r->reason = reason;
-    return status;
-}
-
 /* --- fields --- */
 
 static int fields_grow(Request *r, unsigned max_fields)
@@ -35,7 +29,7 @@ static int fields_grow(Request *r, unsigned max_fields)
     Field *fields;
 
     if (r->n_fields >= max_fields)
-        return refuse(r, 431, "too many fields");
+        return request_refuse(r, 431, "too many fields");
     fields = reallocarray(r->fields, capacity, sizeof(*fields));
     if (!fields)
         return -ENOMEM;
@@ -122,8 +116,8 @@ static int refuse_lines(const Splitter *s)
     if (s->result != 0)
         return s->result;
     if (method_is_known(s->request->method))
-        return refuse(s->request, 400, "malformed request head");
-    return refuse(s->request, 501, "method not implemented");
+        return request_refuse(s->request, 400, "malformed request head");
+    return request_refuse(s->request, 501, "method not implemented");
 }
 
 static size_t request_line_size(const Request *r)
@@ -147,7 +141,7 @@ static int split_end(const Splitter *s, llhttp_errno_t e)
     if (e != HPE_PAUSED || llhttp_get_error_pos(&s->llhttp) != s->end)
         return refuse_lines(s);
     if (s->llhttp.method > HTTP_UNLINK || s->llhttp.method == HTTP_CONNECT)
-        return refuse(s->request, 501, "method not implemented");
+        return request_refuse(s->request, 501, "method not implemented");
     return 0;
 }
 
