@@ -28,7 +28,7 @@ typedef struct ScoreboardSeat {
     _Atomic bool
         is_blocked; /* no slot is free, whatever they say: one greenlet keeps the others from running */
     _Atomic uint32_t connections;
-    _Atomic uint32_t accepts; /* 1: it takes new connections */
+    _Atomic bool accepts; /* it takes new connections */
     _Atomic uint32_t
         exchanges; /* requests and responses that are under way, from their first octet to the last */
 } ScoreboardSeat;

@@ -161,7 +161,7 @@ static void clear_slots(const Generation *g, const Seat *s)
     for (unsigned i = 0; i < g->scoreboard->n_slots; i++)
         atomic_store(&scoreboard_slot(g->scoreboard, s->number, i)->started_usec, 0);
     atomic_store(&g->scoreboard->seats[s->number].connections, 0);
-    atomic_store(&g->scoreboard->seats[s->number].accepts, 0);
+    atomic_store(&g->scoreboard->seats[s->number].accepts, false);
     atomic_store(&g->scoreboard->seats[s->number].waiting_usec, 0);
     atomic_store(&g->scoreboard->seats[s->number].is_blocked, false);
     atomic_store(&g->scoreboard->seats[s->number].exchanges, 0);

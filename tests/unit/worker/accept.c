@@ -218,16 +218,16 @@ static void test_balance(void)
     Rig g;
 
     rig_start(&g, "workers.count=2", NULL);
-    g.scoreboard->seats[1].accepts = 1;
+    g.scoreboard->seats[1].accepts = true;
     connect_all(&g, clients, 2);
     is_int(rig_turn_until(&g, 2), 2);
-    is_int(g.scoreboard->seats[0].accepts, 1);
+    ok(g.scoreboard->seats[0].accepts);
 
     connect_all(&g, clients + 2, 2);
     while (g.loop->is_accepting && g.loop->n_connections == 2)
         loop_turn(g.loop, false);
     is_int(g.loop->n_connections, 2);
-    is_int(g.scoreboard->seats[0].accepts, 1);
+    ok(g.scoreboard->seats[0].accepts);
     is_int(read(g.doorbell, &n, sizeof n), sizeof n);
     ok(loop_next_usec(g.loop) <= g.loop->balance.leaves_until_usec);
     while (!g.loop->is_accepting)

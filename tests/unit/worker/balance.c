@@ -7,7 +7,7 @@
 
 #define FIRST 1000000 /* µs */
 
-static void sit(ScoreboardSeat *seats, unsigned seat, uint32_t connections, uint32_t accepts)
+static void sit(ScoreboardSeat *seats, unsigned seat, uint32_t connections, bool accepts)
 {
     seats[seat].connections = connections;
     seats[seat].accepts = accepts;
@@ -21,8 +21,8 @@ static void test_alone(void)
     ok(!balance_leaves(&b, 1000, FIRST), "one worker");
     b.n_seats = 3;
     ok(!balance_leaves(&b, 1000, FIRST), "siblings that are not there");
-    sit(seats, 1, 0, 0);
-    sit(seats, 2, 0, 0);
+    sit(seats, 1, 0, false);
+    sit(seats, 2, 0, false);
     ok(!balance_leaves(&b, 1000, FIRST), "siblings that accept nothing now");
 }
 
@@ -44,7 +44,7 @@ static void test_ahead(void)
         ScoreboardSeat seats[2] = {0};
         Balance b = {.seats = seats, .n_seats = 2};
 
-        sit(seats, 1, cases[i].others, 1);
+        sit(seats, 1, cases[i].others, true);
         tap_report(balance_leaves(&b, cases[i].own, FIRST) == cases[i].leaves, "%zu of %u", cases[i].own,
                    cases[i].others);
     }
@@ -58,7 +58,7 @@ static void test_looks_at_each(void)
     int n = 0;
 
     for (unsigned i = 0; i < 4; i++)
-        sit(seats, i, i == 3 || i == 1 ? 0 : 10, 1);
+        sit(seats, i, i == 3 || i == 1 ? 0 : 10, true);
     for (int i = 0; i < 3; i++) {
         n += balance_leaves(&b, 10, FIRST);
         ok(b.next != b.own);
@@ -73,13 +73,13 @@ static void test_sibling_comes(void)
     Balance b = {.seats = seats, .n_seats = 2};
     usec_t now = FIRST;
 
-    sit(seats, 1, 0, 1);
+    sit(seats, 1, 0, true);
     for (uint32_t i = 1; i < 10; i++) {
         ok(balance_leaves(&b, 20, now));
         ok(balance_leaves(&b, 20, b.leaves_until_usec - 1), "until then, all that come");
         ok(b.leaves_until_usec > now && b.leaves_until_usec < now + USEC_PER_MSEC);
         now = b.leaves_until_usec;
-        sit(seats, 1, i, 1);
+        sit(seats, 1, i, true);
         ok(!balance_leaves(&b, 20, now), "one that waits still");
     }
 }
@@ -92,7 +92,7 @@ static void test_sibling_does_not_come(void)
     usec_t now = FIRST;
     unsigned n = 0;
 
-    sit(seats, 1, 0, 1);
+    sit(seats, 1, 0, true);
     while (balance_leaves(&b, 20, now) && n++ < 100) {
         now = b.leaves_until_usec;
         ok(!balance_leaves(&b, 20, now));
