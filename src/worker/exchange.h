@@ -21,9 +21,9 @@
 /* Whose response the client gets. Settled once; the one or the other leaves ANSWERED_BY_NOBODY. */
 typedef enum AnsweredBy {
     ANSWERED_BY_NOBODY,
-    ANSWERED_BY_RUNNER_SOON, /* the application, or an error of its thread: the head is being made, and nobody looks at it */
-    ANSWERED_BY_RUNNER, /* … the head is final */
-    ANSWERED_BY_LOOP,   /* the request was given up */
+    ANSWERED_BY_RUNNER_SOON, /* the application, or an error of its thread: the head is being made, unseen */
+    ANSWERED_BY_RUNNER,      /* … the head is final */
+    ANSWERED_BY_LOOP,        /* the request was given up */
 } AnsweredBy;
 
 /* What runs the application where that is no thread: a greenlet, see hub.h. For the driver of the loop. */
@@ -55,7 +55,8 @@ typedef struct Exchange {
     usec_t body_since_usec; /* the head was complete */
     usec_t ready_usec;      /* the request was complete */
     usec_t called_usec;     /* the application was called */
-    char date[DATE_SIZE];   /* for the response: the runner must not read the loop's */
+    time_t date_second;     /* for the response: the runner must not read the loop's */
+    char date[DATE_SIZE];   /* the same as text */
     char *error;            /* the application's, for the log; owned */
     bool is_cut;            /* the response can't be completed: close without a last chunk */
     /* The live body could not be received, and the application gave up for that: what to refuse with; 0 */

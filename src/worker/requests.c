@@ -62,6 +62,7 @@ Connection *requests_check_out(Loop *l)
     c->state = CONNECTION_RUNNING;
     c->exchange->is_streaming = !output_is_empty(&c->exchange->output); /* answers to earlier requests */
     c->exchange->called_usec = l->now;
+    c->exchange->date_second = l->date_second;
     memcpy(c->exchange->date, l->date, sizeof l->date);
     return c;
 }

@@ -364,7 +364,6 @@ static int runner_send_named_file(ResponseSink *sink)
     Runner *runner = runner_of(sink);
     Exchange *x = runner->connection->exchange;
     _cleanup_close_ int fd = -EBADF;
-    time_t date = 0;
     uint64_t offset, size;
     const char *reason;
     struct stat st;
@@ -374,13 +373,11 @@ static int runner_send_named_file(ResponseSink *sink)
 
     if (status != 0)
         return runner_refuse_file(runner, status, reason);
-    /* The file may have been made since. */
-    (void)date_parse((Span){x->date, sizeof x->date}, time(NULL), &date);
     r = file_response_prepare(&x->response, &x->request,
                               &(FileVersion){
                                   .size = (uint64_t)st.st_size,
                                   .modified = st.st_mtim.tv_sec,
-                                  .now = date,
+                                  .now = x->date_second, /* the file may have been made since */
                               },
                               &offset, &size);
     if (r == 0)
