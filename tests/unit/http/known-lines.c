@@ -99,6 +99,12 @@ static void check_sizes(void)
 
 /* --- requests --- */
 
+static HttpLimits usual_limits(KnownLines *k)
+{
+    return (HttpLimits){
+        .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = 1000, .known = k};
+}
+
 static int parse(Request *r, const char *head, const HttpLimits *limits)
 {
     HeadScan scan = {0};
@@ -117,8 +123,7 @@ static bool field_is(const Field *f, const char *name, const char *value, bool i
 static void check_requests(void)
 {
     _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);
-    HttpLimits limits = {
-        .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = 1000, .known = k};
+    HttpLimits limits = usual_limits(k);
     Request r;
 
     request_init(&r);
@@ -161,8 +166,7 @@ static void check_requests(void)
 static void check_refusals(void)
 {
     _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);
-    HttpLimits limits = {
-        .request_line = 8190, .field_size = 8190, .head = 65536, .fields = 100, .body = 1000, .known = k};
+    HttpLimits limits = usual_limits(k);
     Request r;
 
     request_init(&r);

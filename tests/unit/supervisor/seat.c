@@ -171,15 +171,20 @@ static void test_pauses(void)
     is_int(pause_after(&s, false, false, 5000), 100 * USEC_PER_MSEC);
 }
 
+static pid_t occupy_checked(Seat *s, int *ret_peer, usec_t now)
+{
+    seat_init(s, 0, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
+    s->is_checked = true;
+    return occupy(s, ret_peer, now);
+}
+
 static void test_check(void)
 {
     int peer = -EBADF;
     pid_t pid;
     Seat s;
 
-    seat_init(&s, 0, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
-    s.is_checked = true;
-    pid = occupy(&s, &peer, 1000);
+    pid = occupy_checked(&s, &peer, 1000);
     is_int(received(peer), MESSAGE_GO);
     is_string(received_text, CHANNEL_GO_CHECK);
     seat_on_event(&s, SEAT_ON_LOADED, 2000);
@@ -201,9 +206,7 @@ static void test_check_without_end(void)
     pid_t pid;
     Seat s;
 
-    seat_init(&s, 0, NULL, 60 * USEC_PER_SEC, 10 * USEC_PER_SEC, 30 * USEC_PER_SEC);
-    s.is_checked = true;
-    pid = occupy(&s, &peer, 1000);
+    pid = occupy_checked(&s, &peer, 1000);
     seat_on_event(&s, SEAT_ON_LOADED, 2000);
     seat_on_event(&s, SEAT_ON_STUCK, 3000);
     is_int(end_of(pid), SIGABRT);
