@@ -50,8 +50,9 @@ WSGIScriptAlias / {script}
 class Server:
     """command(app, port, workers, threads): the argument vector. program: what has to exist. one_process: there can't be
     several workers. closes_unannounced: every response ends the connection and does not say so, which wrk counts as a read
-    error. is_slow: measured in every third round. is_special: measured where a workload names it, and nowhere else. head_timeout: seconds until a client that does not end its head is
-    closed. note: what its figures owe to something left out."""
+    error. is_slow: measured in every third round. is_special: measured where a workload names it, and nowhere else.
+    head_timeout: seconds until a client that does not end its head is closed. note: what its figures owe to something
+    left out."""
 
     name: str
     program: Path | None
