@@ -273,9 +273,48 @@ def test_surge(start_server, preload, surge):
             thread.join()
             assert result["value"] is None
         poll(lambda: len(workers(server)) == 3, "the old workers to go")
-    assert census.counts <= set(range(3, 4 + surge)) and 3 + surge in census.counts
+    assert census.counts <= set(range(3, 4 + surge))
     for client in idle:
         client.close()
+
+
+# While "held" exists, a worker that starts waits until the test removes its file.
+HELD_AT_START = """
+def worker_start(worker):
+    name = f"starting.{os.getpid()}"
+    if os.path.exists("held"):
+        open(name, "w").close()
+        while os.path.exists(name):
+            time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("surge", [1, 2])
+@pytest.mark.parametrize("preload", ["yes", "no"])
+def test_as_many_at_once_as_surge(start_server, preload, surge):
+    """After the first, which shows that the new code works."""
+    config = {"workers_count": 3, "workers_preload": preload, "reload_surge": surge, "app_hooks": "source_app"}
+    server = start_server(APP + HELD_AT_START, config)
+    old, first = workers(server), []
+
+    def starting():
+        return [path.name for path in server.directory.glob("starting.*")]
+
+    def are_surging():
+        return len(starting()) == surge and starting() != first and len(workers(server)) == 3 + surge
+
+    (server.directory / "held").touch()
+    server.signal(signal.SIGHUP)
+    poll(starting, "the first new worker")
+    first = starting()
+    assert len(first) == 1
+    poll(lambda: len(workers(server) - old) == 1, "one new worker")
+    release(server, first[0])
+    poll(are_surging, "as many as reload.surge to start")
+    release(server, "held")
+    for name in starting():
+        release(server, name)
+    notified(server, "^READY=1", 2)
 
 
 def ask_until_released(server, n):
