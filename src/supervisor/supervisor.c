@@ -40,7 +40,7 @@ typedef struct Supervisor {
     Totals *totals;
     int totals_fd;
     uint64_t n_requests_before; /* of earlier instances */
-    usec_t unsettled_usec;      /* when a start or reload was last under way */
+    usec_t busy_usec; /* when a start or reload was last under way, or somebody waited to be accepted */
 } Supervisor;
 
 /* --- stop --- */
@@ -63,14 +63,18 @@ static usec_t stop_when_idle(Supervisor *s, usec_t now)
     usec_t limit, at;
 
     if (!succession_is_settled(u))
-        s->unsettled_usec = now;
+        s->busy_usec = now;
     if (!u->sockets_are_held || !u->current || u->current->config->service_idle_exit == 0)
         return NEVER;
     limit = MAX(u->current->config->service_idle_exit, IDLE_EXIT_MIN_USEC);
     at = idle_since(u, now);
-    at = MAX(at, s->unsettled_usec) + limit;
+    at = MAX(at, s->busy_usec) + limit;
     if (at > now)
         return at;
+    if (sockets_are_waited_for(&s->sockets)) { /* the workers have not got to it yet */
+        s->busy_usec = now;
+        return now + limit;
+    }
     log_info("No request for service.idle_exit=%s: stopping until there is one",
              format_duration(text, limit));
     stop(s, "Stopping: nobody asked for anything");

@@ -2,13 +2,14 @@
 """service.idle_exit: when a site exits, when not, and that nobody is lost by it. The test plays systemd: it holds the
 listening socket, and starts the next instance."""
 import contextlib
+import os
 import signal
 import socket
 import time
 
 from client import request
 from harness import Server, running
-from supervision import APP, SLOW, in_background, notified, processes, release, reload, wait_for_file, write_app
+from supervision import APP, SLOW, in_background, notified, processes, release, reload, wait_for_file, workers, write_app
 from test_supervisor import Foreground, ask
 
 IDLE = "200ms"
@@ -97,6 +98,20 @@ def test_not_during_a_reload():
         release(server, "importing")
         reload_thread.join()
         exits(server)
+
+
+def test_not_while_somebody_waits_to_be_accepted(start_server):
+    """The workers have no time for it yet."""
+    server = start_server(APP, {"service_idle_exit": LONG_IDLE, "workers_count": 1}, environment=PINGS)
+    (pid,) = workers(server)
+    os.kill(pid, signal.SIGSTOP)
+    with server.connect() as connection:
+        connection.send(request())
+        n = server.notify.lines().count("WATCHDOG=1")
+        notified(server, "^WATCHDOG=1$", n + 10)
+        os.kill(pid, signal.SIGCONT)
+        assert connection.read_response().status == 200
+        exits(server, LONG_IDLE)
 
 
 def test_open_connections_are_idle_without_a_request():
