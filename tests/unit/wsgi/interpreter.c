@@ -75,14 +75,13 @@ static bool holds(const char *source)
 static int plain(void)
 {
     static char *const pythonpath[] = {(char *)"/one", (char *)"/t\xc3\xa9o", NULL};
-    struct sigaction before, after;
+    struct sigaction interrupt;
 
-    sigaction(SIGINT, NULL, &before);
     setenv("PYTHONPATH", "/from/environment", 1);
     if (!start((InterpreterOptions){.chdir = "/tmp", .pythonpath = pythonpath}))
         return 1;
-    sigaction(SIGINT, NULL, &after);
-    if (before.sa_handler != after.sa_handler)
+    sigaction(SIGINT, NULL, &interrupt);
+    if (interrupt.sa_handler != SIG_DFL)
         return 2;
     return !holds(
         "import sys, os, signal, faulthandler\n"
