@@ -98,7 +98,7 @@ int wsgi_call(WsgiApp *app, const Request *request, const Spool *body, BodySourc
         add_failure(ret_error, "");
         return WSGI_E_ERROR;
     }
-    environ = environ_new(&slot->environ, slot->cache, request, body, peer);
+    environ = environ_new(&slot->environs, slot->cache, request, body, peer);
     if (!environ)
         r = take_failure(slot, ret_error);
     else if (app->hooks)

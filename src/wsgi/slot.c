@@ -8,7 +8,7 @@ static Slot *slot_free(Slot *slot)
 {
     if (!PYTHON_HAS_GIL)
         environ_cache_free(slot->cache);
-    environ_base_clear(&slot->environ);
+    environs_clear(&slot->environs);
     Py_CLEAR(slot->start_response);
     Py_CLEAR(slot->input);
     Py_CLEAR(slot->errors);
@@ -21,8 +21,8 @@ static int renew_start_response(SlotPool *pool, Slot *slot)
 {
     Py_CLEAR(slot->start_response);
     slot->start_response = start_response_new(&pool->start_response);
-    return slot->start_response ? environ_base_set(&slot->environ, slot->cache, KEY_EARLY_HINTS,
-                                                   (PyObject *)slot->start_response->early_hints)
+    return slot->start_response ? environs_set(&slot->environs, slot->cache, KEY_EARLY_HINTS,
+                                               (PyObject *)slot->start_response->early_hints)
                                 : -1;
 }
 
@@ -30,14 +30,13 @@ static int renew_input(SlotPool *pool, Slot *slot)
 {
     Py_CLEAR(slot->input);
     slot->input = input_new(pool->input);
-    return slot->input ? environ_base_set(&slot->environ, slot->cache, KEY_INPUT, (PyObject *)slot->input)
-                       : -1;
+    return slot->input ? environs_set(&slot->environs, slot->cache, KEY_INPUT, (PyObject *)slot->input) : -1;
 }
 
-/* Held by the slot and by its base environ: whoever else holds it still has it from an earlier request. */
+/* Held by the slot and by its environs' bases: whoever else holds it still has it from an earlier request. */
 static bool input_is_unshared(const Slot *slot)
 {
-    return python_is_held_by((PyObject *)slot->input, 2);
+    return python_is_held_by((PyObject *)slot->input, 1 + environs_count(&slot->environs));
 }
 
 static Slot *slot_new(SlotPool *pool)
@@ -50,11 +49,11 @@ static Slot *slot_new(SlotPool *pool)
         return NULL;
     }
     slot->cache = PYTHON_HAS_GIL ? pool->cache : environ_cache_new();
-    if (!slot->cache || environ_base_init(&slot->environ, slot->cache, &constants) < 0)
+    if (!slot->cache || environs_init(&slot->environs, slot->cache, &constants) < 0)
         return NULL;
     slot->errors = errors_new(pool->errors, pool->errors_fd);
     if (!slot->errors ||
-        environ_base_set(&slot->environ, slot->cache, KEY_ERRORS, (PyObject *)slot->errors) < 0 ||
+        environs_set(&slot->environs, slot->cache, KEY_ERRORS, (PyObject *)slot->errors) < 0 ||
         renew_start_response(pool, slot) < 0 || renew_input(pool, slot) < 0)
         return NULL;
     return TAKE_PTR(slot);
@@ -114,7 +113,8 @@ Slot *slot_take(SlotPool *pool, ResponseSink *sink, const Spool *body, BodySourc
 /* 0, or -1 with an exception. */
 static int slot_renew(SlotPool *pool, Slot *slot)
 {
-    if (!start_response_is_unshared(slot->start_response) && renew_start_response(pool, slot) < 0)
+    if (!start_response_is_unshared(slot->start_response, environs_count(&slot->environs)) &&
+        renew_start_response(pool, slot) < 0)
         return -1;
     return input_is_unshared(slot) ? 0 : renew_input(pool, slot);
 }

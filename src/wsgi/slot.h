@@ -14,7 +14,7 @@
 typedef struct Slot {
     struct Slot *next;
     EnvironCache *cache; /* the pool's, or where there is no GIL its own */
-    EnvironBase environ;
+    Environs environs;
     DeliveryCallable *start_response;
     Input *input;
     Errors *errors;

@@ -17,13 +17,13 @@ static void get_once(const char *head)
 }
 
 /* The environ of a request with this head is keep.environ afterwards: that of the first time, when some of its lines were
- * new, and of later times, when they are known. */
+ * new, and of later times, when they are known, and when a base has them. */
 static void get(const char *head)
 {
     static const char values[] = "sorted((k, v) for k, v in environ.items() if type(v) is str)";
 
     get_once(head);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 12; i++) {
         _cleanup_free_ char *first = strdup(harness_string("keep", values));
 
         get_once(head);
@@ -238,6 +238,95 @@ static void test_own_dict(void)
               "('198.51.100.1', '/', False, False)");
 }
 
+/* --- the base with fields --- */
+
+/* One head after the other, each with the values that are expected of these two keys: whatever a base has learnt. */
+static void in_turns(const char *const heads[][2])
+{
+    for (int round = 0; round < 15; round++)
+        for (size_t i = 0; heads[i][0]; i++) {
+            char request[512];
+
+            snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a\r\n%s", heads[i][0]);
+            get_once(request);
+            if (strcmp(harness_string("keep", "environ.get('HTTP_X'), environ.get('HTTP_Y')"), heads[i][1]) !=
+                0)
+                is_string(harness_string("keep", "environ.get('HTTP_X'), environ.get('HTTP_Y')"),
+                          heads[i][1]);
+        }
+}
+
+static void test_fields_in_turns(void)
+{
+    in_turns((const char *const[][2]){{"X: 1\r\nY: 2", "('1', '2')"},
+                                      {"X: 3\r\nY: 2", "('3', '2')"},
+                                      {"X: 1\r\nY: 4", "('1', '4')"},
+                                      {NULL}});
+    in_turns((const char *const[][2]){
+        {"X: 1\r\nY: 2", "('1', '2')"}, {"Y: 2\r\nX: 1", "('1', '2')"}, {"Y: 2", "(None, '2')"}, {NULL}});
+    in_turns((const char *const[][2]){{"X: 1", "('1', None)"}, {"Z: 1", "(None, None)"}, {NULL}});
+    in_turns((const char *const[][2]){
+        {"X: 1\r\nX: 2", "('1, 2', None)"}, {"X: 2\r\nX: 1", "('2, 1', None)"}, {NULL}});
+    ok(true, "each has its own");
+}
+
+/* A new line before or behind a known one of the same name: the values are joined in the order of the lines. */
+static void test_new_fields(void)
+{
+    for (int i = 0; i < 30; i++) {
+        char request[128], expected[64];
+
+        snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a\r\n%s: %d\r\nX: known\r\nY: %d",
+                 i % 3 ? "Z" : "X", i, i);
+        snprintf(expected, sizeof expected, i % 3 ? "('known', '%d')" : "('%d, known', '%d')", i, i);
+        get_once(request);
+        is_string(harness_string("keep", "environ['HTTP_X'], environ['HTTP_Y']"), expected);
+    }
+}
+
+static void test_many_fields(void)
+{
+    char head[2048] = "GET / HTTP/1.1\r\nHost: a", *end = head + strlen(head);
+
+    for (int i = 0; i < 40; i++) {
+        end += sprintf(end, "\r\nN-%d: %d", i, i);
+        get(head);
+    }
+    is_string(
+        harness_string("keep", "[environ[f'HTTP_N_{i}'] for i in range(40)] == [str(i) for i in range(40)]"),
+        "True");
+}
+
+/* What the application does with its dict is its own affair, also while a base has its fields. */
+static void test_kept_dicts(void)
+{
+    harness_exec("keep", "kept = []");
+    for (int i = 0; i < 15; i++) {
+        get_once("GET / HTTP/1.1\r\nHost: a\r\nX: 1");
+        harness_exec("keep", "kept.append(environ)\nenviron['HTTP_X'] += '!'\nenviron['HTTP_Z'] = 1\ndel "
+                             "environ['HTTP_HOST']");
+    }
+    is_string(harness_string("keep",
+                             "len(set(map(id, kept))), {e['HTTP_X'] for e in kept}, {len(e) for e in kept}"),
+              "(15, {'1!'}, {24})");
+    harness_exec("keep", "kept = []");
+}
+
+/* They are one client's. */
+static void test_credentials(void)
+{
+    static const char in_any[] =
+        "[k for d in __import__('gc').get_objects() if type(d) is dict and 'wsgi.version' in d and d is not "
+        "environ "
+        "for k in ('HTTP_COOKIE', 'HTTP_AUTHORIZATION', 'HTTP_PROXY_AUTHORIZATION') if k in d]";
+
+    for (int i = 0; i < 15; i++)
+        get_once(
+            "GET / HTTP/1.1\r\nHost: a\r\nCookie: a\r\nAuthorization: b\r\nX: 1\r\nProxy-Authorization: c");
+    is_string(harness_string("keep", "environ['HTTP_COOKIE'], environ['HTTP_AUTHORIZATION']"), "('a', 'b')");
+    is_string(harness_string("keep", in_any), "[]");
+}
+
 /* Applications look up constants, which are interned: keys should be the same objects. */
 static void test_interned_keys(void)
 {
@@ -262,6 +351,11 @@ int main(void)
     test_script_name();
     test_forwarded_host();
     test_own_dict();
+    test_fields_in_turns();
+    test_new_fields();
+    test_many_fields();
+    test_kept_dicts();
+    test_credentials();
     test_interned_keys();
     wsgi_app_free(app);
     interpreter_finalize();
