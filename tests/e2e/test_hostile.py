@@ -155,7 +155,9 @@ def test_slowhttptest(start_server):
         available = re.findall(r"service available:\s*(\w+)", said)
         assert set(available) == {"YES"}, f"{mode}:\n{said}"
         if mode != "-R":  # those are answered, and over
-            assert max(map(int, re.findall(r"connected:\s*(\d+)", said))) == 1000, f"{mode}:\n{said}"
+            assert set(re.findall(r"(?:error|closed):\s*(\d+)", said)) == {"0"}, f"{mode}:\n{said}"
+            # On a loaded machine the tool does not get to all of them in its time.
+            assert max(map(int, re.findall(r"connected:\s*(\d+)", said))) > 500, f"{mode}:\n{said}"
         assert sites[mode].get("/hello").status == 200
         kept[mode].close()
 
