@@ -118,8 +118,8 @@ void connection_set_timeout(Loop *l, Connection *c, TimeoutKind kind)
 
 /* --- the way out --- */
 
-/* Closing with octets unread would make the kernel send a RST, which can overtake the answer (RFC 9112 §9.6).
- */
+/* Closing with octets unread would make the kernel send a RST, which can overtake the answer, or take the place of what
+ * of it is not sent yet (RFC 9112 §9.6). */
 static bool connection_has_input(Loop *l, const Connection *c)
 {
     return recv(c->fd, l->scratch, sizeof l->scratch, 0) > 0;
@@ -128,10 +128,6 @@ static bool connection_has_input(Loop *l, const Connection *c)
 static void connection_linger(Loop *l, Connection *c)
 {
     connection_release_exchange(l, c);
-    if (shutdown(c->fd, SHUT_WR) < 0) {
-        connection_close(l, c);
-        return;
-    }
     c->state = CONNECTION_LINGERING;
     connection_set_timeout(l, c, TIMEOUT_LINGER);
     connection_set_events(l, c, EPOLLIN);
@@ -152,7 +148,8 @@ static void connection_on_lingering(Loop *l, Connection *c)
 static void connection_on_sent(Loop *l, Connection *c)
 {
     if (c->closes) {
-        if (c->must_linger || connection_has_input(l, c))
+        /* With the end of the answer, which waited for it: one packet instead of two. */
+        if (shutdown(c->fd, SHUT_WR) == 0 && (c->must_linger || connection_has_input(l, c)))
             connection_linger(l, c);
         else
             connection_close(l, c);
@@ -194,7 +191,7 @@ void connection_on_flush(Loop *l, Connection *c)
 
     if (c->state == CONNECTION_RUNNING || c->state == CONNECTION_CLOSED || !c->exchange)
         return;
-    r = output_flush(&c->exchange->output, c->fd);
+    r = output_flush(&c->exchange->output, c->fd, c->closes);
     if (r == 0) {
         connection_on_sent(l, c);
     } else if (r != OUTPUT_E_PENDING) {
@@ -293,7 +290,7 @@ static void connection_on_event_running(Loop *l, Connection *c, uint32_t events)
 
     pthread_mutex_lock(&x->lock);
     wanted = c->events & ~(uint32_t)EPOLLIN; /* a next request, or its end: later */
-    r = events & EPOLLOUT ? output_flush(&x->output, c->fd) : OUTPUT_E_PENDING;
+    r = events & EPOLLOUT ? output_flush(&x->output, c->fd, false) : OUTPUT_E_PENDING;
     if (r == 0)
         wanted &= ~(uint32_t)EPOLLOUT;
     if (r < 0 || events & (EPOLLERR | EPOLLHUP)) {

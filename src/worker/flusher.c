@@ -28,7 +28,7 @@ struct Flusher {
 void stream_flush(Loop *l, Connection *c)
 {
     Exchange *x = c->exchange;
-    int r = output_flush(&x->output, c->fd);
+    int r = output_flush(&x->output, c->fd, false);
 
     atomic_store_explicit(&x->stream.waiting_since, 0, memory_order_relaxed);
     if (r < 0)

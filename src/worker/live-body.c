@@ -44,7 +44,7 @@ static void live_send(LiveBody *b)
     pthread_mutex_lock(&x->lock);
     r = x->status == 0 ? body_continue(x) : 0; /* a response that has begun needs none */
     if (r == 0)
-        r = output_flush(&x->output, c->fd);
+        r = output_flush(&x->output, c->fd, false);
     if (r < 0)
         x->is_gone = true;
     if (r == OUTPUT_E_PENDING) {

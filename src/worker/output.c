@@ -114,10 +114,10 @@ int output_queue(Output *o, const struct iovec *iov, int n)
 }
 
 /* Sends, EINTR aside. Returns the number of bytes taken (0: would block) or negative errno. */
-static ssize_t send_vector(int socket, struct iovec *iov, int n)
+static ssize_t send_vector(int socket, struct iovec *iov, int n, bool ends)
 {
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (ends ? MSG_MORE : 0);
     ssize_t sent;
 
     do
@@ -138,12 +138,12 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n)
     assert(n <= OUTPUT_IOV_MAX);
     if (!output_is_simple(o)) {
         r = output_queue(o, iov, n);
-        return r < 0 ? r : output_flush(o, socket);
+        return r < 0 ? r : output_flush(o, socket, false);
     }
     all[0] = (struct iovec){buffer_head(&o->spool.memory), buffer_size(&o->spool.memory)};
     for (int i = 0; i < n; i++)
         all[i + 1] = iov[i];
-    sent = send_vector(socket, all, n + 1);
+    sent = send_vector(socket, all, n + 1, false);
     if (sent < 0)
         return (int)sent;
     o->n_sent += (uint64_t)sent;
@@ -176,7 +176,7 @@ void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size)
 /* One piece of a file. 0: sent; OUTPUT_E_PENDING: not all of it; negative errno. Two copies, through memory that stays
  * in the processor's cache, are less work than sendfile(2), which handles each page of the file by itself
  * (tests/bench/README.md); and what was sent stays as it was, whoever writes to the file. */
-static int send_piece(int socket, int fd, uint64_t *offset, uint64_t size)
+static int send_piece(int socket, int fd, uint64_t *offset, uint64_t size, bool ends)
 {
     char piece[FILE_PIECE_BYTES];
     ssize_t n, sent;
@@ -186,7 +186,7 @@ static int send_piece(int socket, int fd, uint64_t *offset, uint64_t size)
     while (n < 0 && errno == EINTR);
     if (n <= 0)
         return n < 0 ? -errno : -ENODATA;
-    sent = send_vector(socket, &(struct iovec){piece, (size_t)n}, 1);
+    sent = send_vector(socket, &(struct iovec){piece, (size_t)n}, 1, ends);
     if (sent < 0)
         return (int)sent;
     *offset += (uint64_t)sent;
@@ -194,18 +194,18 @@ static int send_piece(int socket, int fd, uint64_t *offset, uint64_t size)
 }
 
 /* One slice of it. Likewise. */
-static int send_slice(int socket, int fd, uint64_t *offset, uint64_t size)
+static int send_slice(int socket, int fd, uint64_t *offset, uint64_t size, bool ends)
 {
     uint64_t end = *offset + MIN(size, (uint64_t)FILE_SLICE_BYTES);
     int r = 0;
 
     while (r == 0 && *offset < end)
-        r = send_piece(socket, fd, offset, end - *offset);
+        r = send_piece(socket, fd, offset, end - *offset, ends);
     return r;
 }
 
 /* One send from whatever is first in line. 0: sent some; OUTPUT_E_PENDING; negative errno. */
-static int output_flush_some(Output *o, int socket)
+static int output_flush_some(Output *o, int socket, bool ends)
 {
     Buffer *b = buffer_size(&o->spool.memory) > 0 ? &o->spool.memory : &o->overflow;
     struct iovec iov;
@@ -216,20 +216,20 @@ static int output_flush_some(Output *o, int socket)
     if (buffer_size(&o->spool.memory) == 0 && spool_size(&o->spool) > 0) {
         n = spool_file_piece(&o->spool, &start);
         offset = start;
-        r = send_slice(socket, o->spool.fd, &offset, n);
+        r = send_slice(socket, o->spool.fd, &offset, n, ends);
         spool_consume(&o->spool, offset - start);
         o->n_sent += offset - start;
         return r;
     }
     if (buffer_size(b) == 0) {
         offset = o->file_offset;
-        r = send_slice(socket, o->file_fd, &o->file_offset, o->file_size);
+        r = send_slice(socket, o->file_fd, &o->file_offset, o->file_size, ends);
         o->file_size -= o->file_offset - offset;
         o->n_sent += o->file_offset - offset;
         return r;
     }
     iov = (struct iovec){buffer_head(b), MIN(buffer_size(b), SLICE_BYTES)};
-    sent = send_vector(socket, &iov, 1);
+    sent = send_vector(socket, &iov, 1, ends);
     if (sent <= 0)
         return sent == 0 ? OUTPUT_E_PENDING : (int)sent;
     buffer_consume(b, (size_t)sent);
@@ -237,14 +237,14 @@ static int output_flush_some(Output *o, int socket)
     return buffer_size(b) > 0 ? OUTPUT_E_PENDING : 0;
 }
 
-int output_flush(Output *o, int socket)
+int output_flush(Output *o, int socket, bool ends)
 {
     bool from_file;
     int r;
 
     while (!output_is_empty(o)) {
         from_file = buffer_size(&o->spool.memory) == 0 && buffer_size(&o->overflow) == 0;
-        r = output_flush_some(o, socket);
+        r = output_flush_some(o, socket, ends);
         if (r != 0)
             return r;
         if (from_file && !output_is_empty(o))

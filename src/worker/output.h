@@ -50,8 +50,10 @@ int output_send(Output *o, int socket, const struct iovec *iov, int n);
 void output_queue_file(Output *o, int fd, uint64_t offset, uint64_t size);
 
 /* Sends what waits; at most a slice of memory and one of a file in one call, for the sake of other
- * connections. 0: empty; OUTPUT_E_PENDING; negative errno; -ENODATA: the file is shorter than it was. */
-int output_flush(Output *o, int socket);
+ * connections. ends: the caller closes or shuts down the socket as soon as all is sent; the last octets may wait for
+ * that, to go out with the FIN (MSG_MORE, send(2)). 0: empty; OUTPUT_E_PENDING; negative errno; -ENODATA: the file is
+ * shorter than it was. */
+int output_flush(Output *o, int socket, bool ends);
 
 /* Whether something has been waiting all the time since the last call, in which the peer took fewer than
  * `least` octets: what is in the kernel's buffer, megabytes perhaps, it has not taken. */

@@ -7,6 +7,9 @@
 #include "tap.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +23,21 @@ static void open_pair(void)
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     fd_set_nonblocking(ends[0], true);
     fd_set_nonblocking(ends[1], true);
+}
+
+static void connect_by_tcp(int pair[static 2])
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    _cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr *address = (struct sockaddr *)&any;
+    socklen_t size = sizeof any;
+
+    pair[1] = socket(AF_INET, SOCK_STREAM, 0);
+    bind(listener, address, sizeof any);
+    listen(listener, 1);
+    getsockname(listener, address, &size);
+    connect(pair[1], address, sizeof any);
+    pair[0] = accept(listener, NULL, NULL);
 }
 
 static void close_pair(void)
@@ -42,7 +60,7 @@ static size_t drain(Output *o, char *to, size_t size)
     int r;
 
     do {
-        r = output_flush(o, ends[0]);
+        r = output_flush(o, ends[0], false);
         done += receive(to + done, size - done);
     } while (r == OUTPUT_E_PENDING);
     while (done < size) {
@@ -139,18 +157,18 @@ static void test_changed_file(void)
     is_int(fd_write_all(other, sent, sizeof sent), 0);
     output_init(&o, 1000, 1000, "/tmp");
     output_queue_file(&o, file, 0, 300000);
-    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    is_int(output_flush(&o, ends[0], false), OUTPUT_E_PENDING);
     done = (size_t)o.file_offset;
     ok(done > 0 && pwrite(other, got, done, 0) == (ssize_t)done, "%zu octets are on their way", done);
     is_int(drain(&o, got, sizeof got), 300000);
     ok(memcmp(got, sent, 300000) == 0, "and come as they were, up to what was promised");
     output_queue_file(&o, dup(other), 100000, 300000);
-    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    is_int(output_flush(&o, ends[0], false), OUTPUT_E_PENDING);
     is_int(ftruncate(other, 200001), 0);
-    while (output_flush(&o, ends[0]) == OUTPUT_E_PENDING)
+    while (output_flush(&o, ends[0], false) == OUTPUT_E_PENDING)
         (void)receive(got, sizeof got);
     is_int(o.file_offset, 200001);
-    is_int(output_flush(&o, ends[0]), -ENODATA);
+    is_int(output_flush(&o, ends[0], false), -ENODATA);
     output_deinit(&o);
     close(other);
 }
@@ -164,7 +182,7 @@ static void test_failures(void)
 
     output_init(&o, 1000, 1000, "/tmp");
     output_queue_file(&o, file, 0, 10);
-    is_int(output_flush(&o, ends[0]), -ENODATA);
+    is_int(output_flush(&o, ends[0], false), -ENODATA);
     unlink(name);
     output_clear(&o);
     ok(output_is_empty(&o));
@@ -189,7 +207,7 @@ static void test_lags(void)
     ok(receive(got, 1) == 1 && receive(got, sizeof got) > 0);
     ok(!output_lags(&o, ends[0], 1), "the server has sent nothing, the peer has taken something");
     ok(output_lags(&o, ends[0], 1));
-    is_int(output_flush(&o, ends[0]), OUTPUT_E_PENDING);
+    is_int(output_flush(&o, ends[0], false), OUTPUT_E_PENDING);
     ok(output_lags(&o, ends[0], sizeof sent));
     ok(drain(&o, got, sizeof got) > 0);
     is_int(output_send(&o, ends[0], &iov, 1), OUTPUT_E_PENDING);
@@ -199,10 +217,32 @@ static void test_lags(void)
     output_deinit(&o);
 }
 
+/* The last octets and the FIN: one packet. */
+static void test_end(void)
+{
+    int pair[2], unsent = 0;
+    char got[10];
+    Output o;
+
+    connect_by_tcp(pair);
+    output_init(&o, 1000, 0, "/tmp");
+    is_int(output_queue(&o, &(struct iovec){(void *)"the end", 7}, 1), 0);
+    is_int(output_flush(&o, pair[0], true), 0);
+    ok(output_is_empty(&o));
+    ioctl(pair[0], SIOCOUTQNSD, &unsent);
+    is_int(unsent, 7);
+    shutdown(pair[0], SHUT_WR);
+    is_int(recv(pair[1], got, sizeof got, MSG_WAITALL), 7);
+    close(pair[0]);
+    close(pair[1]);
+    output_deinit(&o);
+}
+
 int main(void)
 {
     void (*const tests[])(void) = {test_small,        test_order, test_no_room_for_a_file,
-                                   test_changed_file, test_lags,  test_failures};
+                                   test_changed_file, test_lags,  test_end,
+                                   test_failures};
 
     for (size_t i = 0; i < ELEMENTSOF(tests); i++) {
         open_pair();
