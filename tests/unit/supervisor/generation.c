@@ -408,7 +408,7 @@ int main(int argc, char **argv)
     if (!mkdtemp(directory) || setenv("CGUNICORN_LIBEXECDIR", directory, 1) < 0 ||
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 || sd_event_new(&event) < 0)
         return 99;
-    (void)snprintf(program, sizeof(program), "%s/cgunicorn-worker-" PYTHON_MINOR, directory);
+    (void)snprintf(program, sizeof(program), "%s/cgunicorn-worker-" PYTHON_ABI, directory);
     n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n < 0)
         return 99;
