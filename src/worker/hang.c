@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LOOK_USEC (1 * USEC_PER_SEC) /* less than the supervisor waits for what is done here */
+/* Together less than the supervisor waits for what is done here. */
+#define LOOK_USEC (1 * USEC_PER_SEC)
+#define UNMANNED_USEC (500 * USEC_PER_MSEC)
 
 static Exchange *exchange_of_timeout(Timeout *t)
 {
@@ -196,11 +198,23 @@ static void hang_refuse_waiting(Loop *l)
         requests_refuse(l, c, "all threads of the worker are stuck");
 }
 
+/* Whoever could begin with another request knows where this one hangs, and may be about to come: on a loaded machine, that
+ * takes its time. */
+usec_t hang_next_usec(const Loop *l)
+{
+    const Timeout *t = timeout_list_first(&l->running);
+
+    if (!t)
+        return UINT64_MAX;
+    return l->unmanned_since > 0 ? MAX(t->deadline, l->unmanned_since + UNMANNED_USEC) : t->deadline;
+}
+
 void hang_expire(Loop *l)
 {
     usec_t limit = l->config->timeouts_request;
 
-    for (Timeout *t; (t = timeout_list_first(&l->running)) && t->deadline <= l->now;) {
+    while (hang_next_usec(l) <= l->now) {
+        Timeout *t = timeout_list_first(&l->running);
         HangWatch *w = &exchange_of_timeout(t)->hang;
         usec_t started = atomic_load(&w->slot->started_usec), due = started + limit;
 

@@ -29,5 +29,8 @@ void hang_watch(struct Loop *l, struct Connection *c, pid_t thread, ScoreboardSl
 /* c comes back from the application after it was given up: closes it. */
 void hang_on_return(struct Loop *l, struct Connection *c);
 
+/* When hang_expire() is due, UINT64_MAX: nothing is watched. */
+usec_t hang_next_usec(const struct Loop *l);
+
 /* Gives up the requests whose time is over. */
 void hang_expire(struct Loop *l);

@@ -148,7 +148,8 @@ static void guard_turn(Hub *h)
 {
     Loop *l = h->loop;
 
-    h->is_guarded = l->is_unmanned = true;
+    h->is_guarded = true;
+    l->unmanned_since = clock_now_usec();
     l->gil = GIL_OUT_OF_REACH;
     guard_call(h);
     if (h->current)
@@ -157,7 +158,8 @@ static void guard_turn(Hub *h)
         h->error = MIN(loop_turn(l, true), 0);
     if (drain_is_finished(l))
         drain_cut_off(l);
-    h->is_guarded = l->is_unmanned = false;
+    h->is_guarded = false;
+    l->unmanned_since = 0;
 }
 
 static void *guard_main(void *arg)

@@ -17,7 +17,8 @@
  * It RESTS and LOOKS without the lock, and reads nothing but n_visits; TURNS with it, and waits in the loop's
  * epoll set. When it begins with that, it rings call_fd, which gevent's hub watches as well; the visit that
  * follows sets is_wanted and wakes the loop up. So does a greenlet that ends meanwhile. Neither waits for
- * longer than one turn. */
+ * longer than one turn. A request whose time is over is given up by a visit, which can say where its greenlet waits;
+ * by the guard only when none has come for a while (hang_next_usec()). */
 #pragma once
 
 #include "worker/crew.h"

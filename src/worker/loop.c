@@ -273,11 +273,8 @@ static void loop_expire(Loop *l)
 
 usec_t loop_next_usec(const Loop *l)
 {
-    const Timeout *running = timeout_list_first(&l->running);
-    usec_t next = handover_due(l);
+    usec_t next = MIN(handover_due(l), hang_next_usec(l));
 
-    if (running)
-        next = MIN(next, running->deadline);
     for (TimeoutKind k = 0; k < N_TIMEOUTS_; k++) {
         const Timeout *t = timeout_list_first(&l->timeouts[k]);
         if (t)
@@ -329,7 +326,7 @@ static void loop_publish(const Loop *l)
     atomic_store_explicit(&s->waiting_usec, l->ready.first ? l->ready.first->exchange->ready_usec : 0,
                           memory_order_relaxed);
     atomic_store_explicit(&s->active_usec, l->active_usec, memory_order_relaxed);
-    atomic_store_explicit(&s->is_blocked, l->is_unmanned, memory_order_relaxed);
+    atomic_store_explicit(&s->is_blocked, l->unmanned_since > 0, memory_order_relaxed);
     atomic_store_explicit(&s->exchanges, l->exchanges.n_used, memory_order_release);
 }
 

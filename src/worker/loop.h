@@ -171,7 +171,7 @@ typedef struct Loop {
     uint64_t n_until_replaced; /* responses */
     size_t n_checked_out;      /* connections in the application */
     size_t n_slots;            /* applications that may run at a time */
-    bool is_unmanned;          /* nobody could begin with another one now */
+    usec_t unmanned_since;     /* nobody could begin with another one; 0: somebody could */
     bool is_spared;            /* whoever drives runs no application: what is ready waits for somebody else */
     bool has_siblings;
     bool must_trim; /* the crew is to give back memory, when there is nothing else to do */
@@ -237,13 +237,13 @@ usec_t loop_next_usec(const Loop *l);
 /* Whether the application can be called once more. */
 static inline bool loop_has_slot(const Loop *l)
 {
-    return l->n_checked_out < l->n_slots && !l->is_unmanned;
+    return l->n_checked_out < l->n_slots && l->unmanned_since == 0;
 }
 
 /* All threads of the application hang in requests that were given up; or one that all greenlets wait for. */
 static inline bool loop_is_stuck(const Loop *l)
 {
-    return l->n_hung >= l->n_slots || (l->is_unmanned && l->n_hung > 0);
+    return l->n_hung >= l->n_slots || (l->unmanned_since > 0 && l->n_hung > 0);
 }
 
 /* One more was answered. The seat's number has one writer, the driver; a shard may have several. */

@@ -103,9 +103,25 @@ static void test_answer_that_begins(void)
     hanging_stop(&h);
 }
 
+/* Who has just left the loop may only be slow, and then tells where the request hangs. */
+static void test_unmanned(void)
+{
+    Hanging h;
+
+    hanging_start(&h);
+    h.loop->unmanned_since = h.due - USEC_PER_MSEC;
+    ok(!is_given_up(&h, ANSWERED_BY_NOBODY, h.due));
+    ok(loop_next_usec(h.loop) > h.due, "nobody looks again and again meanwhile");
+    ok(is_given_up(&h, ANSWERED_BY_NOBODY, h.due + USEC_PER_SEC));
+    h.loop->unmanned_since = 0;
+    is_answered(&h, "HTTP/1.1 504 ");
+    hanging_stop(&h);
+}
+
 int main(void)
 {
     test_unanswered();
+    test_unmanned();
     test_answer_that_begins();
     return tap_done();
 }
