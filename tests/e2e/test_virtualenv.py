@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import EXECUTED, MODULE, Server, packages_of, worker_directory
+import harness
+from harness import BUILD, EXECUTED, MODULE, Server, packages_of, worker_directory
 from supervision import workers
 
 MINOR = "{}.{}".format(*sys.version_info[:2])
@@ -247,6 +248,22 @@ def test_python_without_a_module(tmp_path):
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     assert f"cannot start the worker in {sys.executable}: there is no _cgunicorn{suffix} for it in {tmp_path}" in log
     assert "(there: _cgunicorn.cpython-299-x86_64-linux-gnu.so)" in log
+
+
+def test_installed_workers(start_server, virtualenv, tmp_path, monkeypatch):
+    """make install-workers, into a directory where those of another Python are already, if there is one: the server is that
+    build's (tests/pythons/run)."""
+    beside = Path(os.environ.get("CGUNICORN_TEST_BESIDE", BUILD))
+    for build in (beside, BUILD):
+        subprocess.run(["make", "-s", "-C", build, "install-workers", f"DESTDIR={tmp_path}/root"], check=True)
+    (directory,) = {path.parent for path in (tmp_path / "root").rglob("cgunicorn-worker-*")}
+    assert (directory / f"cgunicorn-worker-{MINOR}{sys.abiflags}").exists() and (not MODULE or (directory / MODULE.name).exists())
+    monkeypatch.setattr(harness, "PROGRAM", beside / "cgunicorn")
+    config = {"app_virtualenv": virtualenv, "app_pythonpath": ""}
+    server = start_server("site_module:app", config, environment={"CGUNICORN_LIBEXECDIR": str(directory)})
+    assert answer(server)["prefix"] == str(virtualenv)
+    (executable,) = {os.readlink(f"/proc/{pid}/exe") for pid in workers(server)}
+    assert os.path.dirname(executable) == str(directory) or executable == os.path.realpath(sys.executable)
 
 
 def test_module_that_does_not_load(tmp_path):
