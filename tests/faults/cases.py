@@ -106,6 +106,7 @@ def application_raises_system_exit(t):
 
 def stop_and_continue(t, pid):
     os.kill(pid, signal.SIGSTOP)
+    t.server.wait_for_log(rf"\(pid {pid}\) was stopped by signal")
     t.load.wait_for_more()
     t.struck_at = time.monotonic()
     os.kill(pid, signal.SIGCONT)
