@@ -346,7 +346,13 @@ def prepare_small_disk(server):
     server.wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
 
 
-@fault("disk-full", needs_root=True, prepare=prepare_small_disk, config={"limits_body_memory": "4K"})
+@fault(
+    "disk-full",
+    needs_root=True,
+    prepare=prepare_small_disk,
+    config={"limits_body_memory": "4K"},
+    refusals=("503",),
+)
 def disk_full(t):
     def post(size):
         return t.server.get("/", method="POST", body=bytes(size)).status
