@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What tests of the supervisor share: an application whose requests wait for the test, and a look at the processes."""
+import os
 import re
 import signal
 import threading
@@ -39,6 +40,10 @@ def app(environ, start_response):
 SLOW = 'import os, time\nopen("importing", "w").close()\nwhile os.path.exists("importing"): time.sleep(0.01)\n' + APP
 
 BROKEN = 'raise ValueError("broken " + "source")\n'
+
+# A user who has no processes, also not those of another run of the tests at the same time: for RLIMIT_NPROC, which counts
+# all processes of a user, and does not hold for root.
+OTHER = 20000 + os.getpid() % 40000
 
 
 def processes(server):

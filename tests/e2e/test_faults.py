@@ -18,6 +18,7 @@ from harness import DEADLINE, PROGRAM, SANITIZED, Server, poll
 from supervision import (
     APP,
     BROKEN,
+    OTHER,
     SLOW,
     ignore_faults,
     in_background,
@@ -346,14 +347,14 @@ def test_application_without_memory(start_server):
 
 def test_no_process_may_be_made():
     """A worker that dies meanwhile is replaced as soon as one may be."""
-    other = ["setpriv", "--reuid=54321", "--clear-groups"]
+    other = ["setpriv", f"--reuid={OTHER}", "--clear-groups"]
     wrapper = ["prlimit", "--nproc=32", *other]
     if subprocess.run([*wrapper, str(PROGRAM), "--version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("may not become another user, who has no other processes")
     with Server(GREEDY, {"timeouts_request": "0"}, wrapper=wrapper) as server:
         for path in (server.directory, server.directory / "log"):
             path.touch()
-            os.chown(path, 54321, -1)
+            os.chown(path, OTHER, -1)
         server.launch()
         poll(server.notify.path.exists)
         server.notify.path.chmod(0o777)

@@ -11,7 +11,7 @@ from campaign import fault
 from client import request
 from faults import Faults
 from harness import poll
-from supervision import BROKEN, SLOW, notified
+from supervision import BROKEN, OTHER, SLOW, notified
 from target import SOURCE
 
 PRELOAD = {"workers_preload": "yes"}
@@ -361,9 +361,6 @@ def disk_full(t):
     assert post(10000) == 200
     assert post(100000) == post(100000) == 503
     poll(lambda: post(10000) == 200, "room")
-
-
-OTHER = 54321  # a user who has no processes; RLIMIT_NPROC does not hold for root
 
 
 def prepare_other_user(server):
