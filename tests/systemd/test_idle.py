@@ -81,18 +81,19 @@ def test_many_sites_cost_only_their_sockets(machine):
     services = [f"cgunicorn@{name}.service" for name in names]
     machine.systemctl("daemon-reload")
     machine.systemctl("start", *sockets)
+
+    def states(units):
+        return machine.systemctl("show", "--value", "-p", "ActiveState", *units, check=False).stdout.split()
+
+    def running():
+        return [line for line in machine.run("ps", "-eo", "args").stdout.splitlines() if "[many-" in line]
+
     try:
-        states = machine.systemctl("show", "--value", "-p", "ActiveState", *sockets).stdout.split()
-        assert states == ["active"] * N_SITES
-
-        def running():
-            return [pid for pid in machine.run("ps", "-eo", "args").stdout.splitlines() if "[many-" in pid]
-
+        assert states(sockets) == ["active"] * N_SITES
         assert running() == []
         answer = machine.run("curl", "-sS", "--max-time", "30", f"http://127.0.0.1:{9000 + N_SITES // 2}/").stdout
         assert answer == "hello\n"
         wait_until(lambda: running() == [], "its processes have left")
-        states = machine.systemctl("show", "--value", "-p", "ActiveState", *services, check=False).stdout.split()
-        assert states == ["inactive"] * N_SITES
+        wait_until(lambda: states(services) == ["inactive"] * N_SITES, "systemd knows that it has stopped")
     finally:
         machine.systemctl("stop", *sockets, *services)
