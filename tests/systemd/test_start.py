@@ -32,7 +32,7 @@ def test_first_request_starts_the_site(site):
     site.start_socket()
     assert (site.show("ActiveState"), site.main_pid, site.processes()) == ("inactive", 0, [])
     assert site.get() == "hello\n"
-    assert site.show("ActiveState") == "active"
+    wait_until(lambda: site.show("ActiveState") == "active", "READY=1, which follows the first worker's")
     assert site.main_pid in site.processes() and site.children()
 
 
