@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -35,6 +36,7 @@ class Load(Clients):
         self.server = server
         self.closes = closes
         self.n_forgiven = 0
+        self.served = set()  # the threads that have had an answer
         self.n_answered = 0
         self.failures = []
 
@@ -59,6 +61,7 @@ class Load(Clients):
                 response = connection.request("GET", "/", *fields)
                 assert response.status == 200, response
                 self.n_answered += 1
+                self.served.add(threading.get_ident())
                 if response.closes:
                     return
 
@@ -309,10 +312,12 @@ def app(environ, start_response):
 def test_worker_gone_wild(start_server, deed):
     server = start_server(WILD, {"workers_count": 2, "timeouts_graceful": "2s"})
     with Load(server, n_clients=2) as load:
+        if deed == "close":  # nobody can tell it to drain; and the next connection that it accepts is its end
+            poll(lambda: len(load.served) == 2, "all clients to be connected")
+            load.forgive()
         victim = int(text(server, f"/{deed}"))
         said = rf"\(pid {victim}\) sent .* to the supervisor"
         if deed == "close":
-            load.forgive()  # nobody can tell it to drain
             said += rf"|\[{victim}\] \[ERROR\] The application has closed a file descriptor that is the server's"
         server.wait_for_log(said)
         poll(lambda: victim not in workers(server) and len(workers(server)) == 2, "another in its place")
