@@ -144,7 +144,7 @@ def test_bodies_of_many_clients_share_memory(start_server):
 def test_memory_of_abandoned_bodies(start_server):
     """Whoever goes away in the middle of an upload takes nothing from the others."""
     site = start_server("echo:app", {"limits_memory": "16M", "limits_body_memory": "1M"})
-    worker = max(site.pids())
+    (worker,) = workers(site)
     before = unlinked_files(worker)
     body = b"x" * 900_000
     for _ in range(40):

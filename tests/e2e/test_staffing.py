@@ -17,6 +17,7 @@ from supervision import (
     ignore_faults,
     in_background,
     notified,
+    processes,
     release,
     reload,
     text,
@@ -216,7 +217,7 @@ def test_size_by_signals(start_server):
 def test_worker_that_dies_while_others_go(start_server):
     """Its place is filled though those who were too many have not finished their requests."""
     server = start_server(BLOCKING, {"workers_count": 3, "timeouts_graceful": "1h", "timeouts_request": "0"})
-    victim = min(workers(server))
+    (victim,) = [pid for pid, title in processes(server).items() if title.startswith("cgunicorn: worker 0 ")]
     threads = run_blocked(server, "abc")
     for n in (2, 1):
         server.signal(signal.SIGTTOU)
