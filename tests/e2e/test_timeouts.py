@@ -140,6 +140,15 @@ def wait_for_replacement(server, old):
     assert pid(server) != old
 
 
+@contextlib.contextmanager
+def no_replacement(server):
+    """Until the end of the block: the application is being imported."""
+    write_app(server, SLOW.removesuffix(APP) + HANGING)
+    yield
+    wait_for_file(server, "importing")
+    release(server, "importing")
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("how", HOWS)
 def test_client_gets_504(start, how, threads):
@@ -195,7 +204,7 @@ def test_forked_child_keeps_no_connection_open(start):
     """Nor one whose request was given up, and that is being closed."""
     server = start(2)
     (old,) = workers(server)
-    with server.connect() as victim, server.connect() as other:
+    with server.connect() as victim, server.connect() as other, no_replacement(server):
         victim.send(request(target="/hang?sleep"))
         assert victim.read_response().status == 504
         other.send(request(target="/fork"))
@@ -214,10 +223,11 @@ def test_other_requests_are_finished(start):
     server = start(4, timeouts_request="4s")
     (old,) = workers(server)
     with server.connect() as victim, server.connect() as other:
-        victim.send(request(target="/hang?sleep"))
-        assert victim.read_response().status == 504
-        other.send(request(target="/wait"))
-        wait_for_file(server, "waiting")
+        with no_replacement(server):
+            victim.send(request(target="/hang?sleep"))
+            assert victim.read_response().status == 504
+            other.send(request(target="/wait"))
+            wait_for_file(server, "waiting")
         poll(lambda: pid(server) != old, "the next worker")
         assert old in processes(server)
         release(server, "waiting")
@@ -229,30 +239,25 @@ def test_serves_on_until_another_is_ready(start):
     """Its other threads do, for as long as the application is being imported."""
     server = start(2)
     (old,) = workers(server)
-    write_app(server, SLOW.removesuffix(APP) + HANGING)
-    with server.connect() as victim:
-        victim.send(request(target="/hang?sleep"))
-        assert victim.read_response().status == 504
-    wait_for_file(server, "importing")
-    assert pid(server) == old
-    release(server, "importing")
+    with no_replacement(server):
+        with server.connect() as victim:
+            victim.send(request(target="/hang?sleep"))
+            assert victim.read_response().status == 504
+        wait_for_file(server, "importing")
+        assert pid(server) == old
     wait_for_replacement(server, old)
 
 
 @contextlib.contextmanager
 def given_up(server, target):
-    """The application comes back from the request after the 504; another request keeps the worker until the end."""
-    with server.connect() as victim, server.connect() as other:
+    """The application comes back from the request after the 504, to a worker that stays until the end of the block."""
+    with server.connect() as victim, no_replacement(server):
         victim.send(request(target=target))
         wait_for_file(server, "hanging")
-        other.send(request(target="/wait"))
-        wait_for_file(server, "waiting")
         assert victim.read_response().status == 504
         victim.assert_closed()
         release(server, "hanging")
         yield
-        release(server, "waiting")
-        assert other.read_response().status in (200, 504)
 
 
 def test_application_that_comes_back(start):
