@@ -204,11 +204,12 @@ def test_no_request_fails_through_reloads(start_server):
     for i in range(2, 5):
         write_app(server, APP.replace("one", str(i)))
         reload(server, i)
+        poll(lambda: str(i) in answers, "an answer of the new code")
     stop.set()
     for thread, result in askers:
         thread.join(DEADLINE)
         assert result["value"] is None
-    assert set(answers) >= {"one", "2", "3"} and text(server) == "4"
+    assert set(answers) <= {"one", "2", "3", "4"}
 
 
 def test_reload_waits_for_no_request(start_server):
