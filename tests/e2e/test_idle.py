@@ -164,7 +164,7 @@ def test_stop_leaves_who_waits_to_the_next_instance(start_server):
             waiting.append(stack.enter_context(server.connect()))
             waiting[-1].send(request())
         server.signal(signal.SIGTERM)
-        notified(server, "^STOPPING=1")
+        notified(server, "^STATUS=Stopping: 1 workers, 1 requests to finish$")  # the worker was told
         release(server, "waiting")
         assert server.wait() == 0
         thread.join()
