@@ -297,6 +297,7 @@ def test_connections_go_to_other_workers(start, gate):
     server = start(workers_count=2)
     with server.connect() as connection:
         connection.send(request(target=f"/hold?{gate}"))
+        poll(gate.with_name("gate.begun").exists, "one worker to be held up")
         for _ in range(20):
             assert value(server.get("/look"))["inside"] == 0
         gate.unlink()
@@ -394,12 +395,15 @@ def test_idle_connections_go_to_the_new_generation(start):
 
 def test_requests_that_do_not_finish_are_cut_off(start, gate):
     server = start(timeouts_graceful="1s")
-    ask(server, 3, f"/wait?{gate}")
+    connections = ask(server, 3, f"/wait?{gate}")
     poll(lambda: value(server.get("/look"))["inside"] == 3, "3 requests in the application")
     old = workers(server)
     server.signal(1)
     server.wait_for_log("3 requests did not finish within timeouts.graceful|is not done draining")
     poll(lambda: not old & set(processes(server)), "the old worker to end")
+    for connection in connections:
+        assert connection.wait_gone() == 0
+        connection.close()
     assert value(server.get("/look"))["inside"] == 0
     ignore_faults(server)  # the supervisor may be the earlier one, and use SIGABRT
 
