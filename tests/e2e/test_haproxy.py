@@ -19,6 +19,7 @@ CONFIGURATION = """
 defaults
     mode tcp
     timeout connect 30s
+    timeout check 30s
     timeout client 90s
     timeout server 90s
 listen v1
