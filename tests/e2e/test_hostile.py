@@ -14,15 +14,18 @@ import pytest
 
 from client import chunk, request
 from harness import DEADLINE, SANITIZED, poll
+from supervision import release
 
 # --- fairness -------
 
-# Takes half a millisecond for each request, or what $PAUSE says, and says in which order they came.
+# Takes half a millisecond for each request, or what $PAUSE says, and says in which order they came. The first one waits
+# until the test removes the file "gate".
 ORDERED = """
 import json, os, time
 
 pause = float(os.environ.get("PAUSE", "0.0005"))
 calls = []
+open("gate", "w").close()
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -30,6 +33,8 @@ def app(environ, start_response):
     if path == "/calls":
         return [json.dumps(calls).encode()]
     calls.append(path)
+    while len(calls) == 1 and os.path.exists("gate"):
+        time.sleep(0.001)
     time.sleep(pause)
     return [b"ok"]
 """
@@ -37,12 +42,12 @@ def app(environ, start_response):
 
 @contextlib.contextmanager
 def pipelining(site, n_clients, n_requests, target):
-    """Clients that have sent all their requests; they read the answers at the end of the block."""
+    """Clients that have sent all their requests; they read the answers at the end of the block, in which the gate is to be
+    opened: release(site, "gate")."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(site.connect()) for _ in range(n_clients)]
         for client in clients:
             client.send(request(target=target) * n_requests)
-        clients[0].wait_readable()
         yield
         for client in clients:
             for _ in range(n_requests):
@@ -52,9 +57,13 @@ def pipelining(site, n_clients, n_requests, target):
 def test_pipelining_clients_leave_room_for_others(start_server):
     """20 clients with 200 requests each are there first; a newcomer's turn comes long before their last."""
     site = start_server(ORDERED)
-    with pipelining(site, 20, 200, "/greedy"):
-        for _ in range(3):
-            assert site.get("/newcomer").body == b"ok"
+    with pipelining(site, 20, 200, "/greedy"), contextlib.ExitStack() as stack:
+        newcomers = [stack.enter_context(site.connect()) for _ in range(3)]
+        for connection in newcomers:
+            connection.send(request(target="/newcomer"))
+        release(site, "gate")
+        for connection in newcomers:
+            assert connection.read_response().body == b"ok"
     calls = json.loads(site.get("/calls").body)
     assert len(calls) == 4003
     last = max(index for index, path in enumerate(calls) if path == "/newcomer")
@@ -68,6 +77,7 @@ def test_pipelining_clients_take_turns(start_server):
         greedy = [stack.enter_context(site.connect()) for _ in range(4)]
         for number, connection in enumerate(greedy):
             connection.send(request(target=f"/{number}") * 10)
+        release(site, "gate")
         for connection in greedy:
             for _ in range(10):
                 connection.read_response()
@@ -84,7 +94,10 @@ def test_silent_connections_do_not_queue_up_before_others(start_server):
     with contextlib.ExitStack() as silent, pipelining(site, 4, 150, "/busy"):
         for _ in range(450):
             silent.enter_context(site.connect())
-        assert site.get("/newcomer").body == b"ok"
+        with site.connect() as newcomer:
+            newcomer.send(request(target="/newcomer"))
+            release(site, "gate")
+            assert newcomer.read_response().body == b"ok"
     calls = json.loads(site.get("/calls").body)
     assert calls.index("/newcomer") < 200, f"served after {calls.index('/newcomer')} requests of others"
 
