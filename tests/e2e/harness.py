@@ -264,10 +264,9 @@ class Server:
     def wait_for_notification(self, line):
         end = time.monotonic() + DEADLINE
         while line not in self.notify.lines():
+            has_ended = self.process.poll() is not None  # looked at first, as its last words come before its end
             if not self.notify.receive():
-                assert (
-                    self.process.poll() is None
-                ), f"exited with {self.process.returncode} before {line}\n{self.log()}"
+                assert not has_ended, f"exited with {self.process.returncode} before {line}\n{self.log()}"
                 assert time.monotonic() < end, f"no {line} within {DEADLINE} s\n{self.log()}"
 
     def wait(self):
