@@ -65,8 +65,9 @@ def zygotes(server):
     return {pid for pid, title in processes(server).items() if title.startswith("cgunicorn: zygote")}
 
 
-def workers(server):
-    return {pid for pid, title in processes(server).items() if title.startswith("cgunicorn: worker")}
+def workers(server, generation=r"\d+"):
+    title_of_one = re.compile(rf"cgunicorn: worker \d+ gen {generation}\b")
+    return {pid for pid, title in processes(server).items() if title_of_one.match(title)}
 
 
 def text(server, target="/"):
