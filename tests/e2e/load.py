@@ -67,7 +67,8 @@ class Load(Clients):
         for turn in itertools.count(number):
             attempts = []
             while not attempts or attempts[-1].failed:
-                if len(attempts) == ATTEMPTS_MAX or (attempts and not self._may_repeat(attempts[-1])):
+                n_tries = sum(attempt.outcome != Outcome.UNCONNECTED for attempt in attempts)
+                if n_tries == ATTEMPTS_MAX or (attempts and not self._may_repeat(attempts[-1])):
                     break
                 connection = self._attempt(connection, "POST" if turn % 4 == 3 else "GET", number % 2, attempts)
             self.requests.append(attempts)
@@ -76,10 +77,9 @@ class Load(Clients):
         if connection:
             connection.close()
 
-    @staticmethod
-    def _may_repeat(attempt):
+    def _may_repeat(self, attempt):
         if attempt.outcome == Outcome.UNCONNECTED:
-            return True
+            return not self.stopping.is_set()
         return attempt.method == "GET" and attempt.outcome in (Outcome.CLOSED, Outcome.CUT)
 
     def _attempt(self, connection, method, keeps, attempts):
