@@ -146,9 +146,9 @@ class Load(Clients):
         """What the clients saw against what the application began, below directory.
 
         hit: processes that were struck, in which requests may fail. A request that one of them had begun may be cut; one
-        that waited in a connection to it sees that end, and is sent again if it may be, or is refused with one of the
-        statuses in refusals. socket_closes: for a while nobody listens, and who waits in the socket at that moment is
-        turned away."""
+        that waited in a connection to it, perhaps given to it by another a moment ago, sees that end, and is sent again if
+        it may be, or is refused with one of the statuses in refusals. socket_closes: for a while nobody listens, and who
+        waits in the socket at that moment is turned away."""
         begun = faulty.read_begun(directory)
         problems = [f"begun twice: {number} by {pids}" for number, pids in begun.items() if len(pids) > 1]
         n_waiting = 0
@@ -164,7 +164,7 @@ class Load(Clients):
                 elif attempt.outcome == Outcome.REFUSED:
                     is_right = attempt.detail in refusals and not workers
                 elif attempt.outcome in (Outcome.CLOSED, Outcome.CUT):
-                    is_right = bool(set(workers or [attempt.peer or hit and hit[0]]) & set(hit))
+                    is_right = bool(set(workers or hit) & set(hit))
                     n_waiting += not workers
                 else:
                     is_right = False
