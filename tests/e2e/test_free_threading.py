@@ -149,7 +149,7 @@ class Users(Clients):
         self.site = site
         self.checks = checks
         self.errors = []
-        self.n_done = 0
+        self.done = []
         super().__init__(len(checks))
 
     def run(self, number):
@@ -157,7 +157,7 @@ class Users(Clients):
             with self.site.connect() as connection:
                 for i in range(N_ROUNDS):
                     self.checks[number](connection, 1000 * number + i)
-            self.n_done += 1
+            self.done.append(number)
         except BaseException as error:
             self.errors.append(error)
             raise
@@ -168,7 +168,7 @@ def test_what_threads_share(server, buffering):
     site = server(SOURCE, workers_threads=N_THREADS, request_buffering=buffering)
     checks = [check_list, check_keep, check_say] * 2 + ([check_read] * 2 if buffering == "yes" else [])
     with Users(site, checks) as users:
-        poll(lambda: users.errors or users.n_done == len(checks), "all clients")
+        poll(lambda: users.errors or len(users.done) == len(checks), "all clients")
     assert not users.errors
     assert site.get("/", "X-N: 0").body == b"{}"
     lines = [line for line in site.log().splitlines() if "whole" in line]
