@@ -59,6 +59,8 @@ static inline int scan_line_end(HeadScan *scan, const char *data, size_t end)
 {
     if (scan->position == end)
         return 0;
+    if (scan->n_lines < HEAD_KNOWN_MAX)
+        scan->known[scan->n_lines] = 0;
     scan->n_lines++;
     return expect_lf(scan, data, LINE_START);
 }
@@ -135,43 +137,15 @@ static int scan_method(HeadScan *scan, const char *data, size_t end, const HttpL
     return scan_target(scan, data, end, limits);
 }
 
-/* At the start of a line: passes over it if it was accepted before. Its octets are the same, so would be the verdict. */
-static inline bool skip_known(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
+/* At the start of a line: passes over it, and those behind it, as long as they were accepted before. Their octets are the
+ * same, so would be the verdict. */
+static void skip_known(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
 {
-    const KnownLine *l = NULL;
+    unsigned n_max = MIN(limits->fields, HEAD_KNOWN_MAX - 1u) + 1; /* the request line is one of them */
 
     if (limits->known)
-        l = known_lines_find(limits->known, scan->n_lines == 0, data + scan->position, end - scan->position);
-    if (!l)
-        return false;
-    scan->position += l->size;
-    scan->line_start = scan->position;
-    scan->n_lines++;
-    scan->state = LINE_START;
-    return true;
-}
-
-static int scan_empty_line(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
-{
-    if (data[scan->position] != '\r') {
-        if (skip_known(scan, data, end, limits))
-            return 0;
-        scan->state = METHOD;
-        return scan_method(scan, data, end, limits);
-    }
-    if (scan->skipped >= SKIP_MAX)
-        return refuse(scan, 400, "too many empty lines before the request line");
-    scan->position++;
-    scan->state = EMPTY_LINE_LF;
-    return 0;
-}
-
-static int scan_empty_line_end(HeadScan *scan, const char *data)
-{
-    int r = expect_lf(scan, data, EMPTY_LINE);
-
-    scan->skipped = scan->line_start;
-    return r;
+        scan->position += known_lines_skip(limits->known, data + scan->position, end - scan->position,
+                                           &scan->n_lines, n_max, scan->known);
 }
 
 static inline int scan_value(HeadScan *scan, const char *data, size_t end, size_t stop)
@@ -203,23 +177,54 @@ static inline int scan_name(HeadScan *scan, const char *data, size_t end, size_t
     return scan_value(scan, data, end, stop);
 }
 
-static inline int scan_line_start(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
+/* The start of a line that is not known, or of none. */
+static int scan_new_line(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
 {
-    char octet = data[scan->position];
-
-    if (octet == '\r') {
+    scan->line_start = scan->position;
+    scan->state = LINE_START;
+    if (scan->position == end)
+        return 0;
+    if (data[scan->position] == '\r') {
         scan->position++;
         scan->state = HEAD_LF;
         return 0;
     }
-    if (octet_is_blank(octet))
+    if (octet_is_blank(data[scan->position]))
         return refuse(scan, 400, "field line starts with a blank");
     if (scan->n_lines > limits->fields) /* the request line is one of them */
         return refuse(scan, 431, "too many fields");
-    if (skip_known(scan, data, end, limits))
-        return 0;
     scan->state = FIELD_NAME;
     return scan_name(scan, data, end, line_stop(scan, end, limits->field_size));
+}
+
+static inline int scan_line_start(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
+{
+    skip_known(scan, data, end, limits);
+    return scan_new_line(scan, data, end, limits);
+}
+
+static int scan_empty_line(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
+{
+    if (data[scan->position] == '\r') {
+        if (scan->skipped >= SKIP_MAX)
+            return refuse(scan, 400, "too many empty lines before the request line");
+        scan->position++;
+        scan->state = EMPTY_LINE_LF;
+        return 0;
+    }
+    skip_known(scan, data, end, limits);
+    if (scan->n_lines > 0)
+        return scan_new_line(scan, data, end, limits);
+    scan->state = METHOD;
+    return scan_method(scan, data, end, limits);
+}
+
+static int scan_empty_line_end(HeadScan *scan, const char *data)
+{
+    int r = expect_lf(scan, data, EMPTY_LINE);
+
+    scan->skipped = scan->line_start;
+    return r;
 }
 
 /* Goes on with the line; needs at least one octet. */

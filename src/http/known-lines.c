@@ -23,32 +23,53 @@ static unsigned hash_line(const char *data, size_t size)
     return (unsigned)((h ^ word) * FACTOR >> 58);
 }
 
-/* 0: not known. */
-static uint8_t look_up(const KnownLines *k, bool is_request_line, const char *data, size_t size)
+static inline bool line_is(const KnownLine *l, bool is_request_line, const char *data, size_t size)
+{
+    return l->size > 0 && l->size <= size && (l->role == ROLE_REQUEST_LINE) == is_request_line &&
+           memcmp(l->text, data, l->size) == 0;
+}
+
+/* Not where it was looked for, behind `before`. NULL: not known. Apart from the usual case, for which registers are few. */
+static __attribute__((__noinline__)) KnownLine *look_up(KnownLines *k, KnownLine *before,
+                                                        bool is_request_line, const char *data, size_t size)
 {
     const char *lf = memchr(data, '\n', MIN(size, (size_t)KNOWN_LINE_MAX));
 
     if (!lf)
-        return 0;
+        return NULL;
     size = (size_t)(lf + 1 - data);
-    for (uint32_t bucket = k->by_hash[hash_line(data, size)]; bucket; bucket >>= 8)
-        if (known_line_is(&k->lines[(uint8_t)bucket], is_request_line, data, size))
-            return (uint8_t)bucket;
-    return 0;
+    for (uint32_t bucket = k->by_hash[hash_line(data, size)]; bucket; bucket >>= 8) {
+        KnownLine *l = &k->lines[(uint8_t)bucket];
+
+        if (!line_is(l, is_request_line, data, size))
+            continue;
+        before->next = (uint8_t)bucket;
+        return l;
+    }
+    return NULL;
 }
 
-const KnownLine *known_lines_find(KnownLines *k, bool is_request_line, const char *data, size_t size)
+size_t known_lines_skip(KnownLines *k, const char *data, size_t size, unsigned *n_lines, unsigned n_max,
+                        uint64_t ids[])
 {
-    const KnownLine *l = known_lines_find_again(k, is_request_line, data, size);
-    uint8_t i = l ? k->last : look_up(k, is_request_line, data, size);
+    KnownLine *before = *n_lines == 0 || !k->last ? k->lines : k->last;
+    const char *line = data, *end = data + size;
+    unsigned n = *n_lines;
 
-    if (i == 0)
-        return NULL;
-    if (!l)
-        k->lines[k->last].next = i;
-    k->last = i;
-    k->lines[i].is_recent = true;
-    return &k->lines[i];
+    while (n < n_max && line < end && *line != '\r') {
+        KnownLine *l = &k->lines[before->next];
+
+        if (!line_is(l, n == 0, line, (size_t)(end - line)) &&
+            !(l = look_up(k, before, n == 0, line, (size_t)(end - line))))
+            break;
+        l->is_recent = true;
+        ids[n++] = l->id;
+        line += l->size;
+        before = l;
+    }
+    k->last = before;
+    *n_lines = n;
+    return (size_t)(line - data);
 }
 
 /* The clock algorithm: what came again since the hand was there has another round. */

@@ -6,10 +6,12 @@
 
 #include "http/request.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define KNOWN_LINES_MAX 128u
 #define KNOWN_LINE_MAX 176
+#define KNOWN_LLHTTP_SIZE 128
 
 typedef struct KnownLine {
     uint64_t id;  /* never that of another text; id % KNOWN_LINES_MAX: where it is */
@@ -27,33 +29,27 @@ typedef struct KnownLine {
 typedef struct KnownLines {
     KnownLine lines[KNOWN_LINES_MAX]; /* the first one stands for what is before a request line */
     uint32_t by_hash[64]; /* the latest four of a hash, an octet each, the newest in the lowest one */
-    uint8_t last;         /* found */
+    KnownLine *last;      /* found; NULL: none */
     uint8_t hand;         /* of the clock that looks for a line to forget */
     uint64_t n_added;
+    bool has_llhttp; /* the splitter's: an llhttp that has passed a request line */
+    _Alignas(max_align_t) unsigned char llhttp[KNOWN_LLHTTP_SIZE];
 } KnownLines;
 
 /* text: an accepted line with its CRLF; f: its name and its value, which point into it, and its role. What is too long is
  * not kept. */
 void known_lines_add(KnownLines *k, Span text, const Field *f);
 
-static inline bool known_line_is(const KnownLine *l, bool is_request_line, const char *data, size_t size)
+/* Passes over the known lines that the octets begin with, up to n_max of a head, of which *n_lines were before them (0: they
+ * begin with the request line): counts them there, and puts the id of each into ids, by its number. Returns their octets.
+ * The lines of a head are asked for in their order, since each knows which one came next. */
+size_t known_lines_skip(KnownLines *k, const char *data, size_t size, unsigned *n_lines, unsigned n_max,
+                        uint64_t ids[]);
+
+/* The line with that id, or NULL: it was forgotten meanwhile. */
+static inline const KnownLine *known_lines_get(const KnownLines *k, uint64_t id)
 {
-    return l->size > 0 && l->size <= size && (l->role == ROLE_REQUEST_LINE) == is_request_line &&
-           memcmp(l->text, data, l->size) == 0;
-}
+    const KnownLine *l = &k->lines[id % KNOWN_LINES_MAX];
 
-/* The line that the octets begin with, or NULL: not known, or not here as a whole. The lines of a head are asked for in
- * their order, since each knows which one came next. */
-const KnownLine *known_lines_find(KnownLines *k, bool is_request_line, const char *data, size_t size);
-
-/* The same for a head whose lines have all been looked for just now: if that was interrupted by another head, fewer are
- * found. */
-static inline const KnownLine *known_lines_find_again(KnownLines *k, bool is_request_line, const char *data,
-                                                      size_t size)
-{
-    uint8_t before = is_request_line ? 0 : k->last, next = k->lines[before].next;
-    bool is_it = known_line_is(&k->lines[next], is_request_line, data, size);
-
-    k->last = is_it ? next : before;
-    return is_it ? &k->lines[next] : NULL;
+    return id != 0 && l->id == id ? l : NULL;
 }

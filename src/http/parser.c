@@ -251,14 +251,14 @@ static int decide_framing(Request *r, const Semantics *m, uint64_t limit)
     return 0;
 }
 
-int request_parse(Request *r, const char *head, size_t size, const HttpLimits *limits)
+int request_parse(Request *r, const HeadScan *scan, const char *head, size_t size, const HttpLimits *limits)
 {
     Semantics m = {0};
     bool is_new;
     int status;
 
     *r = (Request){.fields = r->fields, .fields_capacity = r->fields_capacity, .content_length = -1};
-    status = splitter_run(r, head, size, limits, &is_new);
+    status = splitter_run(r, scan, head, size, limits, &is_new);
     if (status == 0)
         status = parse_target(r);
     if (status == 0)

@@ -4,6 +4,7 @@
  * answers. */
 #include "http/splitter.h"
 
+#include "base/cleanup.h"
 #include "http/known-lines.h"
 #include "http/syntax.h"
 
@@ -11,9 +12,12 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
+_Static_assert(sizeof(llhttp_t) <= KNOWN_LLHTTP_SIZE, "it is kept in KnownLines");
+
 typedef struct Splitter {
     llhttp_t llhttp; /* first: the callbacks get a pointer to it */
     Request *request;
+    const HeadScan *scan;
     const char *head, *end;
     const HttpLimits *limits;
     bool is_begun; /* llhttp has the request line */
@@ -125,23 +129,26 @@ static size_t request_line_size(const Request *r)
     return r->method.size + r->target.size + strlen("  HTTP/1.1\r\n");
 }
 
-/* Fields are nothing to llhttp without a request line, known or not. */
+/* Fields are nothing to llhttp without a request line. Which one it was makes no difference to them: where that of the head
+ * is known, it is one that was passed before. */
 static int split_begin(Splitter *s, const char *from)
 {
+    static const Span any = SPAN_LITERAL("GET / HTTP/1.1\r\n");
+    KnownLines *known = s->limits->known;
+
+    s->is_begun = true;
+    if (from != s->head && known->has_llhttp) {
+        memcpy(&s->llhttp, known->llhttp, sizeof s->llhttp);
+        return 0;
+    }
     llhttp_init(&s->llhttp, HTTP_REQUEST, &settings);
     s->llhttp.lenient_flags |= LENIENT_VERSION; /* HTTP/1.2 is for us to serve, RFC 9110 §2.5 */
-    s->is_begun = true;
     if (from == s->head)
         return 0;
-    return execute(&s->llhttp, s->head, request_line_size(s->request)) == HPE_OK ? 0 : refuse_lines(s);
-}
-
-static int split_end(const Splitter *s, llhttp_errno_t e)
-{
-    if (e != HPE_PAUSED || llhttp_get_error_pos(&s->llhttp) != s->end)
+    if (execute(&s->llhttp, any.data, any.size) != HPE_OK)
         return refuse_lines(s);
-    if (s->llhttp.method > HTTP_UNLINK || s->llhttp.method == HTTP_CONNECT)
-        return request_refuse(s->request, 501, "method not implemented");
+    memcpy(known->llhttp, &s->llhttp, sizeof s->llhttp);
+    known->has_llhttp = true;
     return 0;
 }
 
@@ -154,9 +161,11 @@ static int split(Splitter *s, const char *from, const char *to)
     if (status != 0)
         return status;
     e = execute(&s->llhttp, from, (size_t)(to - from));
-    if (to == s->end)
-        return split_end(s, e);
-    return e == HPE_OK ? 0 : refuse_lines(s);
+    if (to == s->end ? e != HPE_PAUSED || llhttp_get_error_pos(&s->llhttp) != to : e != HPE_OK)
+        return refuse_lines(s);
+    if (s->llhttp.method > HTTP_UNLINK || s->llhttp.method == HTTP_CONNECT)
+        return request_refuse(s->request, 501, "method not implemented");
+    return 0;
 }
 
 /* --- lines --- */
@@ -195,15 +204,22 @@ static inline int take_field(Splitter *s, const char *line, const KnownLine *l)
     return status;
 }
 
-/* run: where lines begin that are not known. */
+/* What the scan has found. */
+static const KnownLine *line_at(const Splitter *s, unsigned number)
+{
+    const KnownLines *known = s->limits->known;
+
+    return known && number < HEAD_KNOWN_MAX ? known_lines_get(known, s->scan->known[number]) : NULL;
+}
+
+/* line: the one behind the request line; run: where lines begin that are not known. */
 static int split_fields(Splitter *s, const char *line, const char *run)
 {
     const char *empty_line = s->end - 2;
     int status = 0;
 
-    while (line < empty_line && status == 0) {
-        const KnownLine *l =
-            known_lines_find_again(s->limits->known, false, line, (size_t)(empty_line - line));
+    for (unsigned number = 1; line < empty_line && status == 0; number++) {
+        const KnownLine *l = line_at(s, number);
 
         if (!l) {
             line = (const char *)rawmemchr(line, '\n') + 1;
@@ -215,21 +231,20 @@ static int split_fields(Splitter *s, const char *line, const char *run)
             status = take_field(s, line, l);
         run = line += l->size;
     }
-    if (status == 0 && (s->is_begun || run < empty_line))
-        status = split(s, run, s->end);
-    return status;
+    return status == 0 && run < empty_line ? split(s, run, s->end) : status;
 }
 
-int splitter_run(Request *r, const char *head, size_t size, const HttpLimits *limits, bool *ret_is_new)
+int splitter_run(Request *r, const HeadScan *scan, const char *head, size_t size, const HttpLimits *limits,
+                 bool *ret_is_new)
 {
-    Splitter s = {.request = r, .head = head, .end = head + size, .limits = limits};
-    const KnownLine *l = limits->known ? known_lines_find_again(limits->known, true, head, size - 2) : NULL;
+    Splitter s = {.request = r, .scan = scan, .head = head, .end = head + size, .limits = limits};
+    const KnownLine *l = line_at(&s, 0);
     const char *fields = l ? take_request_line(&s, l) : split_request_line(&s);
     int status;
 
     r->version_minor = fields[-3] != '0';
     r->is_head = span_equal(r->method, SPAN_LITERAL("HEAD"));
-    status = limits->known ? split_fields(&s, fields, l ? fields : head) : split(&s, head, s.end);
+    status = split_fields(&s, fields, l ? fields : head);
     *ret_is_new = s.is_begun;
     return status;
 }
@@ -247,7 +262,7 @@ void splitter_remember(const Request *r, KnownLines *known)
 {
     if (r->line == 0)
         remember(known, &(Field){.name = r->method, .value = r->target, .role = ROLE_REQUEST_LINE});
-    for (size_t i = 0; i < r->n_fields; i++)
+    for (size_t i = 0; i < MIN(r->n_fields, HEAD_KNOWN_MAX - 1u); i++)
         if (r->fields[i].line == 0 && r->fields[i].role != ROLE_CREDENTIALS)
             remember(known, &r->fields[i]);
 }

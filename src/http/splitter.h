@@ -3,9 +3,11 @@
  * not known, see known-lines.h. */
 #pragma once
 
+#include "http/head.h"
 #include "http/request.h"
 
 /* As request_parse(), with a request that was reset. *ret_is_new: some of its lines are not known; once the request has
  * been accepted, splitter_remember() makes them so. */
-int splitter_run(Request *r, const char *head, size_t size, const HttpLimits *limits, bool *ret_is_new);
+int splitter_run(Request *r, const HeadScan *scan, const char *head, size_t size, const HttpLimits *limits,
+                 bool *ret_is_new);
 void splitter_remember(const Request *r, struct KnownLines *known);

@@ -75,7 +75,7 @@ void exchange_next_request(Exchange *x)
     buffer_consume(&x->in, x->head_size);
     x->head_size = 0;
     request_reset(&x->request);
-    x->scan = (HeadScan){0};
+    head_scan_init(&x->scan);
     x->chunked = (ChunkedDecoder){0};
     x->body_received = 0;
     x->body_used = 0;

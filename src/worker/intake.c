@@ -73,13 +73,13 @@ static void intake_body(Loop *l, Connection *c)
 
 static int intake_parse(Loop *l, Exchange *x, size_t head_size)
 {
-    int r = request_parse(&x->request, buffer_head(&x->in), head_size, &l->limits);
+    int r = request_parse(&x->request, &x->scan, buffer_head(&x->in), head_size, &l->limits);
 
     if (r != 0 || !x->request.chunked || buffer_room(&x->in) >= INPUT_ROOM_MIN)
         return r;
     /* Chunks are received behind the head, which must not move once it is parsed. */
     r = buffer_reserve(&x->in, INPUT_ROOM_MIN);
-    return r < 0 ? r : request_parse(&x->request, buffer_head(&x->in), head_size, &l->limits);
+    return r < 0 ? r : request_parse(&x->request, &x->scan, buffer_head(&x->in), head_size, &l->limits);
 }
 
 /* Otherwise nobody would find out why the application does not see them. */

@@ -73,8 +73,9 @@ static void rig_start(Rig *g, const Case *c)
                    buffer_reserve(&g->x->in, c->octets.size + 1) == 0,
                "no memory");
     g->x->head_size = buffer_size(&g->x->in);
-    fuzz_check(request_parse(&g->x->request, buffer_head(&g->x->in), g->x->head_size, &limits) == 0, "%s",
-               g->head);
+    fuzz_check(request_parse(&g->x->request, &g->x->scan, buffer_head(&g->x->in), g->x->head_size, &limits) ==
+                   0,
+               "%s", g->head);
     g->x->is_live = true;
 }
 

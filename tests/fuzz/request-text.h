@@ -24,5 +24,5 @@ static inline bool fuzz_request(Span text, Buffer *head, Request *r)
                        "no memory");
     fuzz_check(buffer_append(head, "\r\n", 2) == 0, "no memory");
     return head_scan(&scan, buffer_head(head), buffer_size(head), &limits, &size) == 0 &&
-           request_parse(r, buffer_head(head) + scan.skipped, size - scan.skipped, &limits) == 0;
+           request_parse(r, &scan, buffer_head(head) + scan.skipped, size - scan.skipped, &limits) == 0;
 }

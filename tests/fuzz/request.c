@@ -126,7 +126,7 @@ static void check_equal(const Request *r, const Request *expected)
     }
 }
 
-static void check_parse(StrictHead *strict, Span head, const HttpLimits *limits)
+static void check_parse(StrictHead *strict, const HeadScan *scan, Span head, const HttpLimits *limits)
 {
     _cleanup_free_ char *copy = fuzz_copy(head.data, head.size);
     Request r, expected;
@@ -134,7 +134,7 @@ static void check_parse(StrictHead *strict, Span head, const HttpLimits *limits)
     int status;
 
     request_init(&r);
-    status = request_parse(&r, copy, head.size, limits);
+    status = request_parse(&r, scan, copy, head.size, limits);
     fuzz_check((status == 0) == served, "parsed: %d (%s), strict reading: %s", status,
                r.reason ? r.reason : "", served ? "served" : "refused");
     if (status == 0) {
@@ -167,7 +167,8 @@ static void run(Span input, const HttpLimits *limits)
         return;
     fuzz_check(whole.head_size == strict.size && whole.scan.skipped == strict.skipped,
                "%zu octets, expected %zu", whole.head_size, strict.size);
-    check_parse(&strict, (Span){input.data + strict.skipped, strict.size - strict.skipped}, limits);
+    check_parse(&strict, &whole.scan, (Span){input.data + strict.skipped, strict.size - strict.skipped},
+                limits);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

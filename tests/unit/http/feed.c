@@ -53,7 +53,7 @@ static void on_head(Feed *f, size_t size)
     int status;
 
     f->head = copy(f->seen + f->scan.skipped, size - f->scan.skipped);
-    status = request_parse(&f->request, f->head, size - f->scan.skipped, f->limits);
+    status = request_parse(&f->request, &f->scan, f->head, size - f->scan.skipped, f->limits);
     if (status != 0) {
         refuse(f, status, f->request.reason);
         return;

@@ -25,9 +25,21 @@ static void add(KnownLines *k, const char *line)
     known_lines_add(k, span_of(line), &f);
 }
 
+static const KnownLine *find_line(KnownLines *k, bool is_request_line, const char *octets)
+{
+    unsigned n_lines = !is_request_line, n_before = n_lines;
+    uint64_t ids[2] = {0};
+    size_t size = known_lines_skip(k, octets, strlen(octets), &n_lines, n_lines + 1, ids);
+    const KnownLine *l = known_lines_get(k, ids[n_before]);
+
+    is_int(size, l ? l->size : 0);
+    is_int(n_lines, n_before + (l != NULL));
+    return l;
+}
+
 static const KnownLine *find(KnownLines *k, const char *octets)
 {
-    return known_lines_find(k, false, octets, strlen(octets));
+    return find_line(k, false, octets);
 }
 
 static void check_find(void)
@@ -35,14 +47,14 @@ static void check_find(void)
     _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);
     const KnownLine *l;
 
-    ok(!find(k, "A: b\r\n") && !known_lines_find(k, true, "\r\n", 2) && !find(k, ""), "nothing is known");
+    ok(!find(k, "A: b\r\n") && !find_line(k, true, "\r\n") && !find(k, ""), "nothing is known");
     add(k, "A: b\r\n");
     l = find(k, "A: b\r\nC: d\r\n");
     ok(l && l->size == 6 && l->name_size == 1 && l->value_start == 3 && l->value_size == 1);
     ok(find(k, "A: b\r\n") == l, "now by its place behind the line before");
     ok(!find(k, "A: b\r") && !find(k, "A: bc\r\n") && !find(k, "a: b\r\n") && !find(k, "A: b \r\n"),
        "other octets, or not all of them");
-    ok(!known_lines_find(k, true, "A: b\r\n", 6), "it is no request line");
+    ok(!find_line(k, true, "A: b\r\n"), "it is no request line");
 }
 
 static void check_ids(void)
@@ -111,7 +123,7 @@ static int parse(Request *r, const char *head, const HttpLimits *limits)
     size_t size;
 
     is_int(head_scan(&scan, head, strlen(head), limits, &size), 0);
-    return request_parse(r, head, size, limits);
+    return request_parse(r, &scan, head, size, limits);
 }
 
 static bool field_is(const Field *f, const char *name, const char *value, bool is_known)
@@ -178,6 +190,59 @@ static void check_refusals(void)
     request_deinit(&r);
 }
 
+/* What the scan has found may be gone when the head is parsed: others were scanned since its first octets came. */
+static void check_forgotten(void)
+{
+    static const char head[] = "PUT /a HTTP/1.1\r\nHost: h\r\nA: 1\r\nCookie: a\r\n\r\n";
+    _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);
+    HttpLimits limits = usual_limits(k);
+    HeadScan scan = {0};
+    Request r;
+    size_t size;
+
+    request_init(&r);
+    is_int(parse(&r, head, &limits), 0);
+    is_int(head_scan(&scan, head, strlen(head), &limits, &size), 0);
+    ok(scan.known[0] != 0 && scan.known[1] != 0 && scan.known[2] != 0 && scan.known[3] == 0);
+    for (unsigned i = 0; i < 3 * KNOWN_LINES_MAX; i++) {
+        char line[16];
+
+        snprintf(line, sizeof line, "N: %u\r\n", i);
+        add(k, line);
+    }
+    is_int(request_parse(&r, &scan, head, size, &limits), 0);
+    ok(r.line == 0 && r.n_fields == 3 && span_equal(r.method, SPAN_LITERAL("PUT")));
+    ok(field_is(&r.fields[0], "Host", "h", false) && field_is(&r.fields[1], "A", "1", false) &&
+       field_is(&r.fields[2], "Cookie", "a", false));
+    request_deinit(&r);
+}
+
+/* More than the scan takes note of: those behind are as if they came for the first time, and are not kept again and again. */
+static void check_many_lines(void)
+{
+    _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);
+    HttpLimits limits = usual_limits(k);
+    char head[4096] = "GET / HTTP/1.1\r\nHost: h\r\n", *end = head + strlen(head);
+    uint64_t n_added = 0;
+    Request r;
+
+    request_init(&r);
+    for (unsigned i = 1; i < limits.fields; i++)
+        end += sprintf(end, "N-%u: %u\r\n", i, i);
+    strcpy(end, "\r\n");
+    for (int i = 0; i < 3; i++) {
+        is_int(parse(&r, head, &limits), 0);
+        is_int(r.n_fields, limits.fields);
+        ok(field_is(&r.fields[62], "N-62", "62", i > 0) && field_is(&r.fields[63], "N-63", "63", false) &&
+           field_is(&r.fields[99], "N-99", "99", false));
+        ok(i == 0 || k->n_added == n_added);
+        n_added = k->n_added;
+    }
+    strcpy(end, "M: 1\r\n\r\n");
+    is_int(head_scan(&(HeadScan){0}, head, strlen(head), &limits, &(size_t){0}), 431);
+    request_deinit(&r);
+}
+
 int main(void)
 {
     check_find();
@@ -186,5 +251,7 @@ int main(void)
     check_sizes();
     check_requests();
     check_refusals();
+    check_forgotten();
+    check_many_lines();
     return tap_done();
 }

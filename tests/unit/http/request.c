@@ -11,7 +11,7 @@ static const HttpLimits limits = {
 
 static int parse(Request *r, const char *head)
 {
-    return request_parse(r, head, strlen(head), &limits);
+    return request_parse(r, NULL, head, strlen(head), &limits);
 }
 
 static bool span_is(Span s, const char *text)
@@ -41,15 +41,15 @@ static void check_ambiguous_names(Request *r)
     HttpLimits l = limits;
 
     l.forwarder_fields = names;
-    is_int(request_parse(r, head, strlen(head), &l), 0);
+    is_int(request_parse(r, NULL, head, strlen(head), &l), 0);
     ok(r->n_fields == 3 && span_is(request_field(r, "script_name"), "/a"));
     ok(r->n_dropped_fields == 1 && span_is(r->dropped_field, "X_Y"));
     l.refuses_ambiguous_names = true;
-    is_int(request_parse(r, head, strlen(head), &l), 400);
+    is_int(request_parse(r, NULL, head, strlen(head), &l), 400);
     is_string(r->reason, "'_' in the name of a field");
-    is_int(request_parse(r, first_bad, strlen(first_bad), &l), 400);
+    is_int(request_parse(r, NULL, first_bad, strlen(first_bad), &l), 400);
     names[1] = (char *)"x_y";
-    is_int(request_parse(r, head, strlen(head), &l), 0);
+    is_int(request_parse(r, NULL, head, strlen(head), &l), 0);
     is_int(r->n_fields, 4);
     is_int(r->n_dropped_fields, 0);
 }
@@ -99,7 +99,7 @@ static void check_many_fields(Request *r)
     ok(span_is(r->fields[99].value, "y"));
     few.fields = 50;
     request_deinit(r);
-    is_int(request_parse(r, head, strlen(head), &few), 431);
+    is_int(request_parse(r, NULL, head, strlen(head), &few), 431);
 }
 
 int main(void)

@@ -38,7 +38,7 @@ static void rig_start(Rig *g, const char *field)
     is_int(buffer_printf(&g->x->in, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n", field), 0);
     is_int(buffer_reserve(&g->x->in, 200), 0); /* the head stays in its place */
     g->x->head_size = buffer_size(&g->x->in);
-    is_int(request_parse(&g->x->request, buffer_head(&g->x->in), g->x->head_size, &limits), 0);
+    is_int(request_parse(&g->x->request, &g->x->scan, buffer_head(&g->x->in), g->x->head_size, &limits), 0);
 }
 
 static void rig_stop(Rig *g)

@@ -361,7 +361,7 @@ static void test_clock_of_a_live_body(void)
     x = p.connection->exchange = exchange_pool_get(&p.loop->exchanges);
     is_int(buffer_append_string(&x->in, head), 0);
     x->head_size = buffer_size(&x->in);
-    is_int(request_parse(&x->request, buffer_head(&x->in), x->head_size, &p.loop->limits), 0);
+    is_int(request_parse(&x->request, &x->scan, buffer_head(&x->in), x->head_size, &p.loop->limits), 0);
     live_body_init(&body, p.loop, p.connection, slot);
 
     atomic_store(&slot->started_usec, began);

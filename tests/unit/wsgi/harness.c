@@ -229,7 +229,7 @@ void call_init(Call *c, const char *head)
         fail("call_init()", "out of memory");
     if (head_scan(&scan, buffer_head(&c->head), buffer_size(&c->head), &limits, &size) != 0)
         fail(head, scan.reason);
-    r = request_parse(&c->request, buffer_head(&c->head), size, &limits);
+    r = request_parse(&c->request, &scan, buffer_head(&c->head), size, &limits);
     if (r != 0)
         fail(head, c->request.reason);
 }
