@@ -129,8 +129,8 @@ static void intake_on_head(Loop *l, Connection *c, size_t head_size)
     if (r == 0 && l->limits.forwarder_fields)
         r = forwarder_fields_admit(&x->request, &l->limits, peer_is_trusted(c));
     if (r == 0)
-        r = forwarded_resolve(peer_is_trusted(c) ? l->trusted : NULL, l->believed, &x->request,
-                              &x->forwarded);
+        r = forwarded_memory_resolve(&l->forwarded_memory, peer_is_trusted(c) ? l->trusted : NULL,
+                                     l->believed, &x->request, &x->forwarded);
     if (r == 0 && x->is_received)
         r = intake_judge_received(l, x);
     if (r != 0) {

@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 #include "http/date.h"
-#include "http/forwarded.h"
+#include "http/forwarded-memory.h"
 #include "http/known-lines.h"
 #include "http/limits.h"
 #include "ipc/scoreboard.h"
@@ -114,6 +114,7 @@ typedef struct Loop {
     const Config *config;
     HttpLimits limits;
     KnownLines known_lines;
+    ForwardedMemory forwarded_memory;
     Descriptors descriptors;
     int epoll_fd;
     Source channel_source;

@@ -4,9 +4,9 @@
  * believed (all); "C": what a client may write in front of what proxies append, without any effect. The
  * answer is compared with that of a second reading, which compares addresses bit by bit; where Forwarded is
  * among the fields, it is checked for what the server relies on. */
-#include "http/forwarded.h"
 #include "base/cleanup.h"
 #include "fuzz.h"
+#include "http/forwarded-memory.h"
 #include "strict-request.h"
 
 #include <arpa/inet.h>
@@ -321,6 +321,23 @@ static void check_client(const Case *c, const TrustedProxies *t, const char *nam
     check_same(&got, f);
 }
 
+/* As if all lines were known: the first time, and when it is remembered. */
+static void check_remembered(Case *c, const TrustedProxies *t, int status, const Forwarded *f)
+{
+    ForwardedMemory m = {0};
+
+    for (size_t i = 0; i < c->request.n_fields; i++)
+        c->fields[i].line = i + 1;
+    for (int i = 0; i < 2; i++) {
+        Forwarded again;
+
+        fuzz_check(forwarded_memory_resolve(&m, t, c->believed, &c->request, &again) == status,
+                   "not %d again", status);
+        if (status == 0)
+            check_same(&again, f);
+    }
+}
+
 static void check_resolved(Case *c, const TrustedProxies *t)
 {
     Forwarded got = {.address = {"-", 1}}, expected = {0};
@@ -336,6 +353,7 @@ static void check_resolved(Case *c, const TrustedProxies *t)
         if (r == 0)
             check_same(&got, &expected);
     }
+    check_remembered(c, trusted ? t : NULL, r, &got);
     if (r == 0)
         check_properties(&got);
     if (r == 0 && c->client.data && !both) {

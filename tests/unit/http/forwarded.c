@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/forwarded.h"
+#include "http/forwarded-memory.h"
 
 #include "tap.h"
 
@@ -280,6 +280,24 @@ static Field field_of(const char *name, const char *value)
     return (Field){.name = span_of(name), .value = span_of(value), .role = field_role(span_of(name))};
 }
 
+/* What is remembered makes no difference, to known lines or new ones. */
+static void check_again(const TrustedProxies *t, Request *r, int status, const Forwarded *f, const Case *c)
+{
+    ForwardedMemory m = {0};
+
+    for (int i = 0; i < 4; i++) {
+        Forwarded again;
+
+        for (size_t k = 0; k < r->n_fields; k++)
+            r->fields[k].line = i > 0 ? k + 1 : 0;
+        r->reason = NULL;
+        if (forwarded_memory_resolve(&m, t, PROXY_HEADERS_ALL, r, &again) != status ||
+            (status != 0) != (r->reason != NULL) ||
+            (status == 0 && (!is_as_expected(c, &again) || again.says_scheme != f->says_scheme)))
+            ok(false, "case %td, time %d", c - cases, i);
+    }
+}
+
 static void check(const TrustedProxies *t, const Case *c)
 {
     Field fields[4];
@@ -295,6 +313,29 @@ static void check(const TrustedProxies *t, const Case *c)
             c - cases))
         printf("# status %d address %.*s https %d\n", status, (int)f.address.size,
                f.address.data ? f.address.data : "", f.https);
+    check_again(trusted ? t : NULL, &r, status, &f, c);
+}
+
+/* Each request's spans point into its own octets; and who is not trusted is not believed, whatever is remembered. */
+static void check_memory(const TrustedProxies *t)
+{
+    char first[] = "10.0.0.9, 192.0.2.7", second[] = "10.0.0.9, 192.0.2.7";
+    Field fields[] = {field_of("X-Forwarded-For", first), field_of("Accept", "*/*"),
+                      field_of("X-Forwarded-Proto", "https")};
+    Request r = {.fields = fields, .n_fields = 3};
+    ForwardedMemory m = {0};
+    Forwarded f;
+
+    for (size_t i = 0; i < 3; i++)
+        fields[i].line = i + 1;
+    is_int(forwarded_memory_resolve(&m, t, PROXY_HEADERS_ALL, &r, &f), 0);
+    ok(f.address.data == first + 10 && f.address.size == 9 && f.https);
+    fields[0].value.data = second;
+    memset(first, 0, sizeof first);
+    is_int(forwarded_memory_resolve(&m, t, PROXY_HEADERS_ALL, &r, &f), 0);
+    ok(f.address.data == second + 10 && f.address.size == 9 && f.https && f.says_scheme && !f.host.data);
+    is_int(forwarded_memory_resolve(&m, NULL, PROXY_HEADERS_ALL, &r, &f), 0);
+    ok(!f.address.data && !f.https && !f.says_scheme);
 }
 
 static void check_reasons(const TrustedProxies *t)
@@ -368,6 +409,7 @@ int main(void)
     is_int(trusted_proxies_new((char *const *)words, &t, NULL), 0);
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)
         check(t, &cases[i]);
+    check_memory(t);
     check_reasons(t);
     check_words();
     check_nobody();
