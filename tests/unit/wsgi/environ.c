@@ -152,6 +152,8 @@ static void test_body_lengths(void)
 
     get("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0");
     is_string(harness_string("keep", "environ['CONTENT_LENGTH']"), "0");
+    get("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807");
+    is_string(harness_string("keep", "environ['CONTENT_LENGTH']"), "9223372036854775807");
 }
 
 static void test_peers(void)
