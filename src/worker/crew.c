@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
+#include "worker/hang.h"
 #include "worker/member.h"
 #include "worker/requests.h"
 #include "worker/runner.h"
@@ -64,7 +65,47 @@ static bool member_come_back(Member *m, uint64_t token)
     return atomic_compare_exchange_strong(&m->crew->token, &token, token_make(TOKEN_DRIVING, m->index, 0));
 }
 
-/* Runs one request. True: m still drives, and has checked the connection in. */
+/* The application; with the GIL from here on. */
+static void member_call(Member *m, Connection *c)
+{
+    Crew *w = m->crew;
+
+    member_acquire(m);
+    runner_run(&m->runner, w->loop, c, w->app, &w->slots[m->index], NULL);
+    atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
+    if (w->develop)
+        develop_tell(w->develop);
+}
+
+/* m was overtaken while the application ran for c. The next one that has waited for a thread, while the driver waits for
+ * events; none where the application is usually fast, so that m gets to drive. NULL: m idles. */
+static Connection *member_change(Member *m, Connection *c)
+{
+    Loop *l = m->crew->loop;
+    ScoreboardSlot *slot = &m->crew->slots[m->index];
+    Connection *next = NULL;
+    bool was_stuck;
+
+    if (!loop_enter(l)) {
+        requests_hand_back(l, c);
+        return NULL;
+    }
+    was_stuck = loop_is_stuck(l);
+    requests_check_in(l, c);
+    requests_flush(l);
+    if (l->usual_usec >= HANDOFF_USEC)
+        next = requests_check_out(l);
+    if (next) {
+        requests_show(l, next, slot);
+        runner_on_overtaken(l, next);
+        hang_watch(l, next, m->tid, slot);
+    }
+    loop_leave(l, !next || l->ready.n == 0 || was_stuck);
+    return next;
+}
+
+/* Runs one request. True: m still drives, and has checked the connection in. False: m was overtaken, and has gone on with
+ * others as long as there were any. */
 static bool member_run(Member *m, Connection *c)
 {
     Crew *w = m->crew;
@@ -77,19 +118,15 @@ static bool member_run(Member *m, Connection *c)
     requests_show(l, c, &w->slots[m->index]);
     token = member_leave(m, c, is_slow);
 
-    member_acquire(m);
-    runner_run(&m->runner, l, c, w->app, &w->slots[m->index], NULL);
-    atomic_store_explicit(&w->slots[m->index].started_usec, 0, memory_order_relaxed);
-    if (w->develop)
-        develop_tell(w->develop);
-
-    if (!member_come_back(m, token)) {
-        member_release(m);
-        requests_hand_back(l, c);
-        return false;
+    member_call(m, c);
+    if (member_come_back(m, token)) {
+        requests_check_in(l, c);
+        return true;
     }
-    requests_check_in(l, c);
-    return true;
+    while ((c = member_change(m, c)))
+        member_call(m, c);
+    member_release(m);
+    return false;
 }
 
 /* Requests that are ready, for a slice of time: clients that pipeline would keep the others from being accepted and read

@@ -12,7 +12,12 @@
  * A watcher, one of the idle members, looks each HANDOFF_USEC whether the token is RUNNING for the same
  * request as last time, and then swaps it for its own DRIVING. Members 0 … threads-1 may run the application
  * (0 is the main thread; others start when they are needed); one more, the spare, only drives, while all
- * others are in the application. */
+ * others are in the application.
+ *
+ * Who was overtaken comes back by the loop's door, see loop_enter(): while the driver waits for events, it checks
+ * its request in itself, and where the application is usually slow and others wait for it, goes on with the next
+ * one at once. So nobody waits for anybody between two requests, and the driver drives on, as long as there are
+ * more requests than threads. Where the door is closed, the driver is at work, and takes the request back. */
 #pragma once
 
 #include "ipc/scoreboard.h"

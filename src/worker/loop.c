@@ -116,6 +116,7 @@ int loop_new(const LoopOptions *o, Loop **ret, char **ret_error)
     *ret_error = NULL;
     if (!l)
         return -ENOMEM;
+    pthread_mutex_init(&l->door, NULL);
     l->epoll_fd = l->wake_fd = l->alarm_fd = -EBADF;
     l->config = o->config;
     l->channel = o->channel;
@@ -176,6 +177,7 @@ Loop *loop_free(Loop *l)
     closep(&l->wake_fd);
     closep(&l->alarm_fd);
     descriptors_deinit(&l->descriptors);
+    pthread_mutex_destroy(&l->door);
     free(l);
     return NULL;
 }
@@ -291,22 +293,6 @@ usec_t loop_next_usec(const Loop *l)
     return next;
 }
 
-/* To the millisecond, and where it is less than one, more exactly. */
-static int loop_wait(const Loop *l, struct epoll_event *events, bool may_block)
-{
-    usec_t next = may_block ? loop_next_usec(l) : 0;
-    usec_t usec = next > l->now ? next - l->now : 0;
-    int msec = next == UINT64_MAX ? -1 : (int)MIN((usec + 999) / 1000, (usec_t)3600 * 1000);
-
-    if (usec > 0 && usec < USEC_PER_MSEC) {
-        struct timespec ts = {.tv_nsec = (long)usec * 1000};
-        int n = epoll_pwait2(l->epoll_fd, events, EVENTS_PER_TURN, &ts, NULL);
-        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) /* a kernel, or a filter, that does not know it */
-            return n;
-    }
-    return epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, msec);
-}
-
 static void loop_update_date(Loop *l)
 {
     time_t t = time(NULL);
@@ -328,6 +314,68 @@ static void loop_publish(const Loop *l)
     atomic_store_explicit(&s->active_usec, l->active_usec, memory_order_relaxed);
     atomic_store_explicit(&s->is_blocked, l->unmanned_since > 0, memory_order_relaxed);
     atomic_store_explicit(&s->exchanges, l->exchanges.n_used, memory_order_release);
+}
+
+/* --- the door --- */
+
+static void loop_set_door(Loop *l, bool is_open, usec_t wakes_usec)
+{
+    pthread_mutex_lock(&l->door);
+    l->is_open = is_open;
+    l->wakes_usec = wakes_usec;
+    pthread_mutex_unlock(&l->door);
+}
+
+bool loop_enter(Loop *l)
+{
+    pthread_mutex_lock(&l->door);
+    if (!l->is_open) {
+        pthread_mutex_unlock(&l->door);
+        return false;
+    }
+    l->now = clock_now_usec();
+    loop_update_date(l);
+    return true;
+}
+
+void loop_leave(Loop *l, bool wakes)
+{
+    loop_publish(l);
+    wakes |= loop_next_usec(l) < l->wakes_usec;
+    pthread_mutex_unlock(&l->door);
+    if (wakes)
+        loop_wake_up(l);
+}
+
+/* --- waiting --- */
+
+/* To the millisecond, and where it is less than one, more exactly. UINT64_MAX: for ever. */
+static int loop_sleep(const Loop *l, struct epoll_event *events, usec_t usec)
+{
+    int msec = usec == UINT64_MAX ? -1 : (int)MIN((usec + 999) / 1000, (usec_t)3600 * 1000);
+
+    if (usec > 0 && usec < USEC_PER_MSEC) {
+        struct timespec ts = {.tv_nsec = (long)usec * 1000};
+        int n = epoll_pwait2(l->epoll_fd, events, EVENTS_PER_TURN, &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) /* a kernel, or a filter, that does not know it */
+            return n;
+    }
+    return epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, msec);
+}
+
+static int loop_wait(Loop *l, struct epoll_event *events, bool may_block)
+{
+    usec_t next = may_block ? loop_next_usec(l) : 0;
+    usec_t usec = next == UINT64_MAX ? next : next > l->now ? next - l->now : 0;
+    bool opens = usec > 0 && l->n_checked_out > 0;
+    int n;
+
+    if (opens)
+        loop_set_door(l, true, next);
+    n = loop_sleep(l, events, usec);
+    if (opens)
+        loop_set_door(l, false, 0);
+    return n;
 }
 
 static int loop_fail(int r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The worker's event loop: one epoll descriptor, driven by whichever thread has the turn. Accepts, reads, writes, keeps
  * the deadlines; never calls Python, nor waits for its lock: where it needs that, the driver is to come with it. All of
- * it belongs to the driving thread, except where a function says otherwise. */
+ * it belongs to the driving thread, or to one that came in by the door, except where a function says otherwise. */
 #pragma once
 
 #include "config/config.h"
@@ -22,6 +22,7 @@
 #include "worker/timeouts.h"
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define UNSENT_MAX 64
@@ -191,7 +192,10 @@ typedef struct Loop {
         alone_usec; /* draining without heirs: siblings have had their time to take what waits for a thread */
 
     _Atomic(struct Connection *) returned; /* a stack: back from threads that do not drive */
-    char scratch[64 * 1024];               /* for what is read and not kept */
+    pthread_mutex_t door;                  /* see loop_enter(); guards these two */
+    bool is_open;
+    usec_t wakes_usec;       /* when the wait ends, if nothing happens */
+    char scratch[64 * 1024]; /* for what is read and not kept */
 } Loop;
 
 /* The caller owns *ret. 0, negative errno, or -EINVAL: *ret_error says what of the configuration can't be
@@ -222,6 +226,14 @@ static inline bool loop_wants_gil(const Loop *l)
 
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);
+
+/* The door: open while the driver waits for events and applications run. Then a thread that comes back from one may come in,
+ * and do with the loop what else only the driver may, but for what he does before each wait (loop_prepare()), up to
+ * loop_leave(). False: he is at work. */
+bool loop_enter(Loop *l);
+
+/* wakes: there is something to do for the driver, beside deadlines that have become earlier. */
+void loop_leave(Loop *l, bool wakes);
 
 /* In a child that the application has forked: the connections and all else are not its own. loop: a Loop. */
 void loop_on_forked_child(void *loop);

@@ -24,8 +24,8 @@ void requests_show(const Loop *l, const struct Connection *c, ScoreboardSlot *sl
 /* Whether requests_check_out() would find one. */
 bool requests_are_ready(const Loop *l);
 
-/* The application is done with it. The driver calls it in; any other thread hands it back, which wakes the
- * driver. */
+/* The application is done with it. The driver, or who came in by the door, checks it in; any other thread hands it back,
+ * which wakes the driver. */
 void requests_check_in(Loop *l, struct Connection *c);
 void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A model of the token of src/worker/crew.h: crew.c, where members drive, and member.c, where they idle, atomic step by
- * atomic step, with T members that may run the application and the spare. Checked by tests/model/check:
+/* A model of the token of src/worker/crew.h: crew.c, where members drive, and member.c, where they idle, and of the door of
+ * loop.c, atomic step by atomic step, with T members that may run the application and the spare. Checked by
+ * tests/model/check:
  *
  *   assertions       one member is in the loop at any time
  *   no invalid end   nobody waits for ever: the model ends only where every request was answered and all members are done
@@ -18,6 +19,12 @@
 #define R 2             /* requests */
 #endif
 #define NOBODY 255
+
+#ifndef MUTATION
+#define MUTATION 0
+#endif
+#define MUTATION_NO_LOCK 1 /* the driver does not wait for who is in */
+#define MUTATION_NO_WAKE 2 /* who leaves lets the driver sleep */
 
 mtype = { FREE, DRIVING, RUNNING };
 
@@ -40,6 +47,8 @@ bool is_urgent, is_over;
 /* The loop. */
 byte to_come = R, n_ready, n_checked_out, n_returned, n_answered;
 bool wake_fd;
+bool door;              /* Loop.door */
+bool is_open;
 byte n_in_loop;         /* ghost */
 
 #define acquire() atomic { !lock -> lock = true }
@@ -228,6 +237,42 @@ inline enter_loop()
     assert(n_in_loop == 1)
 }
 
+inline call_application()
+{
+    if
+    :: true                 /* it returns at some time */
+    :: true -> to_come == 0 /* it does so when the loop has gone on, not before: as one that waits for another client */
+    fi
+}
+
+/* member_change(): whether there is a next one. */
+inline change_request()
+{
+    atomic { !door -> door = true };
+    if
+    :: is_open ->
+        enter_loop();
+        n_checked_out--;
+        n_answered++;
+        has_next = false;
+        if
+        :: n_ready > 0 && has_slot -> n_ready--; n_checked_out++; has_next = true
+        :: true /* none, or the application is usually fast */
+        fi;
+        leave_loop();
+        door = false;
+        if
+        :: !has_next && MUTATION != MUTATION_NO_WAKE -> wake_fd = true
+        :: else
+        fi
+    :: else ->
+        door = false;
+        n_returned++;   /* requests_hand_back() */
+        wake_fd = true;
+        has_next = false
+    fi
+}
+
 /* member_run(): still drives, or not. */
 inline run_request(urgent)
 {
@@ -241,10 +286,7 @@ inline run_request(urgent)
     :: urgent || is_parked -> wake_watcher(urgent)
     :: else
     fi;
-    if
-    :: true                 /* the application returns at some time */
-    :: true -> to_come == 0 /* it does so when the loop has gone on, not before: as one that waits for another client */
-    fi;
+    call_application();
     take_token();
     drives = got;
     forget();
@@ -254,8 +296,11 @@ inline run_request(urgent)
         n_checked_out--;
         n_answered++
     :: else ->
-        n_returned++;   /* requests_hand_back() */
-        wake_fd = true
+        change_request();
+        do
+        :: has_next -> call_application(); change_request()
+        :: else -> break
+        od
     fi
 }
 
@@ -275,13 +320,45 @@ inline finish()
     drives = false
 }
 
+inline open_door()
+{
+    leave_loop();
+    atomic { !door -> is_open = true }
+}
+
+inline close_door()
+{
+    if
+    :: atomic { !door || MUTATION == MUTATION_NO_LOCK -> is_open = false }
+    fi;
+    enter_loop()
+}
+
 /* loop_turn(), with a wait that ends when there is something. */
 inline turn()
 {
     if
     :: n_ready > 0 && has_slot && me != SPARE
-    :: wake_fd -> wake_fd = false
-    :: to_come > 0 -> to_come--; n_ready++
+    :: else ->
+        was_open = n_checked_out > 0;
+        if
+        :: was_open -> open_door()
+        :: else
+        fi;
+        is_told = false;
+        if
+        :: wake_fd -> is_told = true
+        :: to_come > 0
+        fi;
+        if
+        :: was_open -> close_door()
+        :: else
+        fi;
+        if
+        :: is_told -> wake_fd = false
+        :: else -> to_come--; n_ready++
+        fi;
+        was_open = false; is_told = false
     fi;
     d_step { /* requests_take_returned() */
         n_checked_out = n_checked_out - n_returned;
@@ -293,7 +370,7 @@ inline turn()
 proctype member_main(byte me)
 {
     byte i, seen;
-    bool drives, got, was_wanted, was_running;
+    bool drives, got, was_wanted, was_running, has_next, was_open, is_told;
     mtype t_state;
     byte t_member, t_serial;
 

@@ -200,13 +200,18 @@ static void application_reset(void)
 }
 
 /* setting: may be NULL. */
-static void worker_start_with(Worker *w, unsigned n_threads, const char *setting)
+static void worker_prepare(Worker *w, unsigned n_threads, const char *setting)
 {
     char threads[32];
 
     snprintf(threads, sizeof threads, "workers.threads=%u", n_threads);
     rig_start(&w->rig, "workers.count=1", threads, setting, NULL);
     application_reset();
+}
+
+static void worker_start_with(Worker *w, unsigned n_threads, const char *setting)
+{
+    worker_prepare(w, n_threads, setting);
     worker_begin(w);
 }
 
@@ -318,6 +323,61 @@ static void test_several_threads(void)
     for (int i = 0; i < N + 2; i++)
         ok(hears(fd[i], "\r\n\r\nok"), "request %d of %d", i, N + 2);
     is_int(most_inside, N);
+    worker_stop(&w);
+}
+
+/* One of an application that has always been slow. */
+static void worker_start_slow(Worker *w, unsigned n_threads, const char *setting)
+{
+    worker_prepare(w, n_threads, setting);
+    w->rig.loop->usual_usec = 4 * USEC_PER_MSEC;
+    worker_begin(w);
+}
+
+/* Threads that come back go on with those that wait, while others are in the application. */
+static void test_change(void)
+{
+    enum { N = 3, M = 5 * N };
+    int fd[M];
+    Worker w;
+
+    worker_start_slow(&w, N, NULL);
+    for (int i = 0; i < M; i++)
+        fd[i] = ask(&w, i % 2 ? GET("/block") GET("/") : GET("/block"));
+    for (int i = 0; i < M; i++) {
+        sem_wait(&entered);
+        sem_post(&released);
+    }
+    for (int i = 0; i < M; i++)
+        ok(hears(fd[i], i % 2 ? "\r\n\r\nokHTTP/1.1" : "\r\n\r\nok"), "request %d of %d", i, M);
+    ok(most_inside <= N);
+    for (int i = 0; i < M; i++)
+        close(fd[i]);
+    while (atomic_load(&w.rig.scoreboard->seats[0].connections) > 0)
+        sched_yield();
+    worker_stop(&w);
+}
+
+/* The driver may have begun to wait before there was a deadline. */
+static void test_deadline_of_a_change(void)
+{
+    Worker w;
+    int a, b;
+
+    worker_start_slow(&w, 1, "timeouts.keepalive=100ms");
+    a = ask(&w, GET("/block"));
+    sem_wait(&entered);
+    b = ask(&w, GET("/block"));
+    while (atomic_load(&w.rig.scoreboard->seats[0].waiting_usec) == 0)
+        sched_yield();
+    sem_post(&released);
+    ok(hears(a, "\r\n\r\nok"));
+    sem_wait(&entered);
+    is_int(read(a, &(char){0}, 1), 0); /* while the only thread is in the application */
+    sem_post(&released);
+    ok(hears(b, "\r\n\r\nok"), "a connection ends by its time, though its thread has gone on");
+    close(a);
+    close(b);
     worker_stop(&w);
 }
 
@@ -666,6 +726,8 @@ int main(void)
     has_gil = true;
     test_one_thread();
     test_several_threads();
+    test_change();
+    test_deadline_of_a_change();
     test_streaming();
     test_work_after_the_response();
     test_upload();
@@ -683,6 +745,7 @@ int main(void)
 
     has_gil = false; /* whatever it had guarded of the worker's own, ThreadSanitizer would see */
     test_several_threads();
+    test_change();
     test_streaming();
     test_live_body();
     test_crowd();
