@@ -3,6 +3,7 @@
 #include "http/known-lines.h"
 
 #include "base/cleanup.h"
+#include "http/syntax.h"
 
 _Static_assert(KNOWN_LINES_MAX <= UINT8_MAX && KNOWN_LINE_MAX <= UINT8_MAX, "they are kept in octets");
 
@@ -29,12 +30,21 @@ static inline bool line_is(const KnownLine *l, bool is_request_line, const char 
            memcmp(l->text, data, l->size) == 0;
 }
 
+/* The one kind of line with credentials that most clients send, and the longest of all: it is never known. */
+static bool is_cookie(const char *data, size_t size)
+{
+    return size > 6 && TOKEN_IS(((Span){data, 6}), "cookie") && data[6] == ':';
+}
+
 /* Not where it was looked for, behind `before`. NULL: not known. Apart from the usual case, for which registers are few. */
 static __attribute__((__noinline__)) KnownLine *look_up(KnownLines *k, KnownLine *before,
                                                         bool is_request_line, const char *data, size_t size)
 {
-    const char *lf = memchr(data, '\n', MIN(size, (size_t)KNOWN_LINE_MAX));
+    const char *lf;
 
+    if (is_cookie(data, size))
+        return NULL;
+    lf = memchr(data, '\n', MIN(size, (size_t)KNOWN_LINE_MAX));
     if (!lf)
         return NULL;
     size = (size_t)(lf + 1 - data);

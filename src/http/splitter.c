@@ -205,21 +205,21 @@ static inline int take_field(Splitter *s, const char *line, const KnownLine *l)
 }
 
 /* What the scan has found. */
-static const KnownLine *line_at(const Splitter *s, unsigned number)
+static inline const KnownLine *line_at(const KnownLines *known, const HeadScan *scan, unsigned number)
 {
-    const KnownLines *known = s->limits->known;
-
-    return known && number < HEAD_KNOWN_MAX ? known_lines_get(known, s->scan->known[number]) : NULL;
+    return known && number < HEAD_KNOWN_MAX ? known_lines_get(known, scan->known[number]) : NULL;
 }
 
 /* line: the one behind the request line; run: where lines begin that are not known. */
 static int split_fields(Splitter *s, const char *line, const char *run)
 {
+    const KnownLines *known = s->limits->known;
+    const HeadScan *scan = s->scan;
     const char *empty_line = s->end - 2;
     int status = 0;
 
     for (unsigned number = 1; line < empty_line && status == 0; number++) {
-        const KnownLine *l = line_at(s, number);
+        const KnownLine *l = line_at(known, scan, number);
 
         if (!l) {
             line = (const char *)rawmemchr(line, '\n') + 1;
@@ -238,7 +238,7 @@ int splitter_run(Request *r, const HeadScan *scan, const char *head, size_t size
                  bool *ret_is_new)
 {
     Splitter s = {.request = r, .scan = scan, .head = head, .end = head + size, .limits = limits};
-    const KnownLine *l = line_at(&s, 0);
+    const KnownLine *l = line_at(limits->known, scan, 0);
     const char *fields = l ? take_request_line(&s, l) : split_request_line(&s);
     int status;
 
