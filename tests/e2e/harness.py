@@ -109,6 +109,9 @@ def clean_environment(directory):
     return environment
 
 
+CAUGHT_UP = "X_CAUGHT_UP=1"  # a message of our own
+
+
 class NotifySocket:
     """The service manager's end of sd_notify(3): always read, as a sender waits while its messages are not."""
 
@@ -118,6 +121,7 @@ class NotifySocket:
         self.n_seen = 0
         self.arrival = threading.Condition()
         self.is_closed = False
+        self.has_caught_up = False
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self.socket.bind(str(path))
         self.socket.settimeout(0.05)
@@ -131,8 +135,20 @@ class NotifySocket:
             except TimeoutError:
                 continue
             with self.arrival:
-                self.messages.append(message)
+                if message == CAUGHT_UP:
+                    self.has_caught_up = True
+                else:
+                    self.messages.append(message)
                 self.arrival.notify_all()
+
+    def catch_up(self):
+        """Until all that was sent before is in messages."""
+        with self.arrival:
+            self.has_caught_up = False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(CAUGHT_UP.encode(), str(self.path))
+        with self.arrival:
+            assert self.arrival.wait_for(lambda: self.has_caught_up, DEADLINE)
 
     def receive(self):
         """Looks at one message more, or waits a moment for it; whether there was one."""
@@ -264,9 +280,11 @@ class Server:
     def wait_for_notification(self, line):
         end = time.monotonic() + DEADLINE
         while line not in self.notify.lines():
-            has_ended = self.process.poll() is not None  # looked at first, as its last words come before its end
-            if not self.notify.receive():
-                assert not has_ended, f"exited with {self.process.returncode} before {line}\n{self.log()}"
+            if self.process.poll() is not None:
+                self.notify.catch_up()
+                said = f"exited with {self.process.returncode} before {line}\n{self.log()}"
+                assert line in self.notify.lines(), said
+            elif not self.notify.receive():
                 assert time.monotonic() < end, f"no {line} within {DEADLINE} s\n{self.log()}"
 
     def wait(self):
@@ -276,8 +294,7 @@ class Server:
         while self.process.poll() is None:
             self.notify.receive()
             assert time.monotonic() < end, f"does not end within {DEADLINE} s\n{self.log()}"
-        while self.notify.receive():
-            pass
+        self.notify.catch_up()
         return self.process.returncode
 
     def signal(self, number):
