@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -322,6 +323,22 @@ void accept_connections(Loop *l)
     }
     if (is_rung && leaves)
         accept_leave(l);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
+bool accept_is_waited_for(const Loop *l)
+{
+    bool is_waited_for = is_readable(l->handover.in); /* which may be none */
+
+    for (size_t i = 0; i < l->n_listeners && !is_waited_for; i++)
+        is_waited_for = is_readable(l->listeners[i].fd);
+    return is_waited_for;
 }
 
 usec_t accept_next_usec(const Loop *l)

@@ -26,6 +26,9 @@ void accept_connections(Loop *l);
 /* A sibling has left a connection in the queue. */
 void accept_on_doorbell(Loop *l);
 
+/* Whether somebody waits to be accepted, or in the queue. Asks the kernel. */
+bool accept_is_waited_for(const Loop *l);
+
 /* When a pause ends; UINT64_MAX: there is none. */
 usec_t accept_next_usec(const Loop *l);
 

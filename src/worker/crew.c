@@ -3,6 +3,7 @@
 #include "worker/crew.h"
 
 #include "base/log.h"
+#include "worker/accept.h"
 #include "worker/connection.h"
 #include "worker/drain.h"
 #include "worker/hang.h"
@@ -77,8 +78,15 @@ static void member_call(Member *m, Connection *c)
         develop_tell(w->develop);
 }
 
+/* Whether m may go on by itself: not where the application is usually fast, so that m gets to drive; nor where others wait
+ * to be accepted, which the driver does while a thread is free. */
+static bool member_may_go_on(const Loop *l)
+{
+    return l->usual_usec >= HANDOFF_USEC && !accept_is_waited_for(l);
+}
+
 /* m was overtaken while the application ran for c. The next one that has waited for a thread, while the driver waits for
- * events; none where the application is usually fast, so that m gets to drive. NULL: m idles. */
+ * events. NULL: m idles. */
 static Connection *member_change(Member *m, Connection *c)
 {
     Loop *l = m->crew->loop;
@@ -93,7 +101,7 @@ static Connection *member_change(Member *m, Connection *c)
     was_stuck = loop_is_stuck(l);
     requests_check_in(l, c);
     requests_flush(l);
-    if (l->usual_usec >= HANDOFF_USEC)
+    if (member_may_go_on(l))
         next = requests_check_out(l);
     if (next) {
         requests_show(l, next, slot);

@@ -367,7 +367,7 @@ static int loop_wait(Loop *l, struct epoll_event *events, bool may_block)
 {
     usec_t next = may_block ? loop_next_usec(l) : 0;
     usec_t usec = next == UINT64_MAX ? next : next > l->now ? next - l->now : 0;
-    bool opens = usec > 0 && l->n_checked_out > 0;
+    bool opens = usec > 0 && l->n_checked_out > 0 && !l->is_draining;
     int n;
 
     if (opens)
