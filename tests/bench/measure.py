@@ -156,6 +156,7 @@ def wrk(running, workload, seconds, connections):
 def load(running, workload, seconds, connections, drain=None):
     """One run of the client: its numbers, and the CPU time of the server a request in microseconds."""
     verify(running, workload)
+    seconds = max(seconds, workload.seconds_min)
     if workload.client == "events":
         return receive_events(running, workload)
     if workload.client == "drain":

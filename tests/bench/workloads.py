@@ -30,7 +30,7 @@ class Failure(Exception):
 class Workload:
     """client: wrk, drain (for large answers) or events. own: which of limit and floor do it. expected: the body, or its
     size. threads: of the application. servers: who alone does it; none: all but special ones. connections: 0: as many as
-    in the rest of the run."""
+    in the rest of the run. seconds_min: of one run of the client, where the beginning counts in a shorter one."""
 
     name: str
     title: str
@@ -46,6 +46,7 @@ class Workload:
     threads: int = 1
     servers: tuple = ()
     connections: int = 0
+    seconds_min: int = 1
 
 
 LIMIT = ("limit", "limit-batch")
@@ -63,7 +64,8 @@ WORKLOADS = [
     Workload("file", "wsgi.file_wrapper, 10 MiB", LIMIT, FILE, path="/file", client="drain"),
     Workload("pipeline", f"13 octets, {PIPELINE} requests at once", ALL, HELLO, pipeline=PIPELINE),
     Workload("events", "an event each 5 ms", (), 0, path="/events", client="events"),
-    Workload("sleep", "5 ms of sleep, 16 threads, 64 connections", (), HELLO, path="/sleep", threads=16, connections=64),
+    Workload("sleep", "5 ms of sleep, 16 threads, 64 connections", (), HELLO, path="/sleep", threads=16, connections=64,
+             seconds_min=3),
     Workload("gevent", "13 octets, by gevent", (), HELLO, servers=GEVENT, connections=64),
     Workload("gevent64", "5 ms of sleep by gevent, 64 connections", (), HELLO, path="/sleep", servers=GEVENT,
              connections=64),
