@@ -113,6 +113,14 @@ def reload(server, count=2):
     notified(server, "^READY=1", count)
 
 
+def inodes_of(server, connection):
+    """Of the server's end of a TCP connection: a set of one; empty when that is gone, and now and then when others come and
+    go while they are listed."""
+    ends = [f"0100007F:{port:04X}" for port in (server.port, connection.socket.getsockname()[1])]
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return {fields[9] for fields in lines if fields[1:3] == ends}
+
+
 def in_background(function, *arguments):
     result = {}
 

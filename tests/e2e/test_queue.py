@@ -5,13 +5,12 @@ import json
 import os
 import signal
 import threading
-from pathlib import Path
 
 import pytest
 
 from client import chunked, request
 from harness import poll
-from supervision import exit_status, ignore_faults, notified, release, reload, wait_for_file, workers, write_app
+from supervision import exit_status, ignore_faults, inodes_of, notified, release, reload, wait_for_file, workers, write_app
 
 APP = """
 import hashlib, json, os, socket, time
@@ -120,17 +119,6 @@ def let_all_go(server, held):
         let_go(server, held, pid)
 
 
-def inode_of(server, connection):
-    """Of the server's end."""
-    ends = [f"0100007F:{port:04X}" for port in (server.port, connection.socket.getsockname()[1])]
-
-    def find():
-        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-        return {fields[9] for fields in lines if fields[1:3] == ends}
-
-    return poll(find, "the connection among those that come and go while they are listed").pop()
-
-
 def has_socket(pid, inode):
     for entry in os.scandir(f"/proc/{pid}/fd"):
         try:
@@ -223,7 +211,7 @@ def test_death_of_the_giver(start_server):
     with server.connect() as client:
         own = ask(client)["pid"]
         held = hold_all(server)
-        inode = inode_of(server, client)
+        inode = poll(lambda: inodes_of(server, client), "the connection").pop()
         client.send(request())
         poll(lambda: not has_socket(own, inode), "the connection to be given away")
         waiting = server.connect()
