@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from measure import BOTH_CORES, Running, load, memory_kib, pin, process_tree, pss_kib
 from servers import HERE, PYTHON
@@ -94,26 +94,30 @@ class Tricklers:
 
 
 def measure_idle(server, seconds, rounds, log):
-    """hello beside 1,000 and 10,000 connections that have made no request: what is kept of its rate, and what a connection
-    costs: {number: figures}, or of a number that is too many: what is wrong."""
+    """hello beside 1,000 and 10,000 connections that have made no request: what is kept of its rate, which is measured
+    before and after, and what a connection costs: {number: figures}, or of a number that is too many: what is wrong."""
     samples, failures = {n: [] for n in IDLE}, {}
     for _ in range(rounds):
         with Running(server, "plain", 1, log) as running:
-            alone = load(running, HELLO, seconds, 16)
+            alone = [load(running, HELLO, seconds, 16)["rps"]]
             before = memory_kib(process_tree(running.process.pid), "Rss")
-            sockets = []
+            sockets, of_round = [], []
             try:
                 for n in [n for n in IDLE if not failures]:
                     sockets += open_connections(running.port, n - len(sockets))
                     await_accepted(running, n)
                     beside = load(running, HELLO, seconds, 16)
                     kib = memory_kib(process_tree(running.process.pid), "Rss") - before
-                    samples[n].append({"kept": beside["rps"] / alone["rps"], "p99_ms": beside["p99_ms"],
-                                       "kib_each": max(kib, 0) / n, "held": sum(map(is_open, sockets))})
+                    of_round.append((n, {"kept": beside["rps"], "p99_ms": beside["p99_ms"], "kib_each": max(kib, 0) / n,
+                                         "held": sum(map(is_open, sockets))}))
             except Failure as failure:
                 failures[n] = str(failure)
             finally:
                 close_all(sockets)
+            if not failures:
+                alone.append(load(running, HELLO, seconds, 16)["rps"])
+        for n, figures in of_round:
+            samples[n].append({**figures, "kept": figures["kept"] / mean(alone)})
     results = {n: {key: median(s[key] for s in of) for key in of[0]} for n, of in samples.items() if of}
     return results, failures
 
