@@ -20,7 +20,8 @@ class Logged:
 
     def __init__(self, start_server, tmp_path, app="behaviours:app", **config):
         self.path = tmp_path / "access.log"
-        self.server = start_server(app, {"log_access": self.path, **config})
+        # One worker: each writes its lines when it gets to that, which may be after another's answer to the next request.
+        self.server = start_server(app, {"log_access": self.path, "workers_count": 1, **config})
 
     def lines(self, count):
         poll(lambda: self.path.exists() and self.path.read_bytes().count(b"\n") >= count, f"{count} lines")

@@ -283,7 +283,7 @@ def test_connections_of_one_client(proxied):
 def test_access_log(start_server, tmp_path):
     log = tmp_path / "access.log"
     config = {"proxy_protocol": "all", "log_access": log, "log_access_format": "%(h)s %({REMOTE_PORT}e)s %(s)s"}
-    site = start_server("echo:app", config)
+    site = start_server("echo:app", {**config, "workers_count": 1})  # each writes its lines when it gets to that
     assert seen(site, V1) == CLIENT
     with site.connect() as connection:
         connection.send(V1 + b"nonsense\r\n\r\n")
