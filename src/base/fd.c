@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* File descriptors: flags, sealed memory files, whole reads and writes. */
+/* File descriptors: flags, readiness, sealed memory files, whole reads and writes. */
 #include "base/fd.h"
 
 #include "base/cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -33,6 +34,13 @@ int fd_set_nonblocking(int fd, bool on)
 int fd_set_cloexec(int fd, bool on)
 {
     return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+bool fd_is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
 }
 
 int fd_new_sealed(const char *name, const void *data, size_t n)

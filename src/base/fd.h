@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* File descriptors: flags, sealed memory files, whole reads and writes. */
+/* File descriptors: flags, readiness, sealed memory files, whole reads and writes. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,6 +8,9 @@
 /* 0 or negative errno. */
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
+
+/* Whether something can be read, or accepted, at this moment; not of a negative descriptor. */
+bool fd_is_readable(int fd);
 
 /* A memfd that holds the bytes and is sealed against every change. Returns the descriptor (CLOEXEC; the
  * caller closes it) or negative errno. See memfd_create(2), F_ADD_SEALS in fcntl(2). */

@@ -13,7 +13,6 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,19 +20,12 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-static bool is_waited_for(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    return poll(&p, 1, 0) > 0;
-}
-
 bool sockets_are_waited_for(const Sockets *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (is_waited_for(s->items[i].fd))
+        if (fd_is_readable(s->items[i].fd))
             return true;
-    return is_waited_for(s->queue[1]);
+    return fd_is_readable(s->queue[1]);
 }
 
 int sockets_open_queue(Sockets *s)

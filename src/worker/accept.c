@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/message-ids.h"
 #include "base/socket-address.h"
@@ -14,7 +15,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -325,19 +325,12 @@ void accept_connections(Loop *l)
         accept_leave(l);
 }
 
-static bool is_readable(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    return poll(&p, 1, 0) > 0;
-}
-
 bool accept_is_waited_for(const Loop *l)
 {
-    bool is_waited_for = is_readable(l->handover.in); /* which may be none */
+    bool is_waited_for = fd_is_readable(l->handover.in); /* which may be none */
 
     for (size_t i = 0; i < l->n_listeners && !is_waited_for; i++)
-        is_waited_for = is_readable(l->listeners[i].fd);
+        is_waited_for = fd_is_readable(l->listeners[i].fd);
     return is_waited_for;
 }
 

@@ -82,9 +82,24 @@ static void test_read_all(void)
     is_int(fd_write_all(-1, "x", 1), -EBADF);
 }
 
+static void test_readable(void)
+{
+    int ends[2];
+
+    if (pipe(ends) < 0)
+        abort();
+    ok(!fd_is_readable(ends[0]));
+    is_int(fd_write_all(ends[1], "x", 1), 0);
+    ok(fd_is_readable(ends[0]));
+    ok(!fd_is_readable(-EBADF));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     test_flags();
+    test_readable();
     test_sealed();
     test_read_all();
     return tap_done();
