@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,6 +18,20 @@ typedef struct Span {
 static inline Span span_of(const char *s)
 {
     return (Span){s, strlen(s)};
+}
+
+#define SPAN_DECIMAL_SIZE 20
+
+/* The digits of number, in room. */
+static inline Span span_decimal(uint64_t number, char room[static SPAN_DECIMAL_SIZE])
+{
+    size_t i = SPAN_DECIMAL_SIZE;
+
+    do {
+        room[--i] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return (Span){room + i, SPAN_DECIMAL_SIZE - i};
 }
 
 static inline bool span_equal(Span a, Span b)

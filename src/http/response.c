@@ -282,14 +282,10 @@ static int64_t choose_content_length(const Response *r, const Request *q, int64_
 
 static char *put_number(char *to, uint64_t number)
 {
-    char digits[20];
-    size_t i = sizeof(digits);
+    char room[SPAN_DECIMAL_SIZE];
+    Span digits = span_decimal(number, room);
 
-    do {
-        digits[--i] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return put(to, digits + i, sizeof(digits) - i);
+    return put(to, digits.data, digits.size);
 }
 
 static char *put_content_length(char *to, uint64_t length)

@@ -122,31 +122,19 @@ static int environ_from_full(Environs *e, EnvironCache *cache, const Request *re
 
 /* --- all of it --- */
 
-/* PyUnicode_FromFormat() takes ten times as long. */
-static PyObject *decimal_new(uint64_t number)
-{
-    char digits[20];
-    size_t i = sizeof digits;
-
-    do {
-        digits[--i] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return latin1_new((Span){digits + i, sizeof digits - i});
-}
-
 /* Content-Length as the server understood it; of a chunked body, what it turned out to be, if it is here already. */
 static int add_content_length(PyObject *environ, const EnvironCache *cache, const Request *request,
                               const Spool *body)
 {
     uint64_t length = (uint64_t)request->content_length;
+    char room[SPAN_DECIMAL_SIZE];
     _cleanup_decref_ PyObject *string = NULL;
 
     if (request->chunked ? !body : request->content_length < 0)
         return 0;
     if (request->chunked)
         length = spool_size(body);
-    string = decimal_new(length);
+    string = latin1_new(span_decimal(length, room)); /* PyUnicode_FromFormat() takes ten times as long */
     return string ? PyDict_SetItem(environ, cache->keys[KEY_CONTENT_LENGTH], string) : -1;
 }
 
