@@ -138,7 +138,7 @@ MODES = {
     "-X": ["-w", "10", "-y", "20", "-n", "2", "-z", "32", "-u", "{url}/big?size=131072"],
     "-R": ["-u", "{url}/big?size=131072"],
 }
-ATTACK_SECONDS = "11"  # the tool looks at the service each 5 s
+ATTACK_SECONDS = "16"  # the tool looks at the service, and counts, each 5 s
 
 
 def attack(mode, site):
@@ -169,8 +169,7 @@ def test_slowhttptest(start_server):
         assert set(available) == {"YES"}, f"{mode}:\n{said}"
         if mode != "-R":  # those are answered, and over
             assert set(re.findall(r"(?:error|closed):\s*(\d+)", said)) == {"0"}, f"{mode}:\n{said}"
-            # On a loaded machine the tool does not get to all of them in its time.
-            assert max(map(int, re.findall(r"connected:\s*(\d+)", said))) > 500, f"{mode}:\n{said}"
+            assert max(map(int, re.findall(r"connected:\s*(\d+)", said))) == 1000, f"{mode}:\n{said}"
         assert sites[mode].get("/hello").status == 200
         kept[mode].close()
 
