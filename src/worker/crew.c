@@ -2,6 +2,7 @@
 /* The threads of a worker, and which of them drives the loop. */
 #include "worker/crew.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/accept.h"
 #include "worker/connection.h"
@@ -54,6 +55,7 @@ static uint64_t member_leave(Member *m, Connection *c, bool is_urgent)
     uint64_t token = token_make(TOKEN_RUNNING, m->index, ++w->serial);
 
     m->connection = c;
+    atomic_store_explicit(&w->left_usec, w->loop->now, memory_order_relaxed);
     atomic_store(&w->token, token);
     if (is_urgent || atomic_load(&w->is_parked))
         crew_wake_watcher(w, is_urgent);
@@ -142,11 +144,13 @@ static bool member_run(Member *m, Connection *c)
 static bool member_run_ready(Member *m)
 {
     Loop *l = m->crew->loop;
-    usec_t until = l->now + REQUESTS_SLICE_USEC;
+    usec_t until;
     Connection *c;
 
-    if (member_is_spare(m))
+    if (member_is_spare(m) || !requests_are_ready(l))
         return true;
+    l->now = clock_now_usec(); /* what came with them may have taken long to receive */
+    until = l->now + REQUESTS_SLICE_USEC;
     while (l->now < until && (c = requests_check_out(l))) {
         if (!member_run(m, c))
             return false;

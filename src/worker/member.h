@@ -63,14 +63,16 @@ struct Crew {
     Member *members; /* n_threads, then the spare */
 
     _Atomic uint64_t token;
-    _Atomic bool is_parked; /* the watcher sleeps until it is woken */
-    _Atomic bool is_wanted; /* a member that can run the application waits while the spare drives */
-    uint64_t serial;        /* the driver's */
+    _Atomic usec_t left_usec; /* when it became RUNNING */
+    _Atomic bool is_parked;   /* the watcher sleeps until it is woken */
+    _Atomic bool is_wanted;   /* a member that can run the application waits while the spare drives */
+    uint64_t serial;          /* the driver's */
 
     pthread_mutex_t lock;
     unsigned n_started;
-    Member *watcher; /* one of the idle ones, or NULL */
-    bool is_urgent;  /* the watcher need not wait */
+    Member *watcher;      /* one of the idle ones, or NULL */
+    bool is_urgent;       /* the watcher need not wait */
+    usec_t overtook_usec; /* when the watcher took the token last */
     bool is_over;
     int error;
 };

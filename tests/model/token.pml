@@ -6,9 +6,9 @@
  *   assertions       one member is in the loop at any time
  *   no invalid end   nobody waits for ever: the model ends only where every request was answered and all members are done
  *
- * Requests become ready at any time, the application takes any time: it is also overtaken after a look that in fact would
- * come a millisecond later; and some return only when the loop has gone on. A time limit that passes is modelled as a wait
- * that may end at any time; so a watcher that is parked, and is not woken, is stuck, and found. */
+ * Requests become ready at any time, the application takes any time: each look may find that it has run for long; and some
+ * return only when the loop has gone on. A time limit that passes is modelled as a wait that may end at any time; so a
+ * watcher that is parked, and is not woken, is stuck, and found. */
 
 #ifndef T
 #define T 2
@@ -138,20 +138,20 @@ inline forget()
     d_step { t_state = FREE; t_member = 0; t_serial = 0; got = false }
 }
 
-/* One look, with the lock. seen: by serial alone, which no two requests share; 0: nothing. */
+/* One look, with the lock. */
 inline look()
 {
     load_token();
     drives = false;
     if
-    :: t_state == FREE || (t_state == RUNNING && (t_serial == seen || is_urgent)) ->
+    :: t_state != DRIVING -> /* offered; or RUNNING for long, or urgent */
         take_token();
         drives = got;
         if
         :: !got -> load_token() /* that of the failed exchange */
         :: else
         fi
-    :: else
+    :: t_state == DRIVING || (t_state == RUNNING && !is_urgent)
     fi;
     if
     :: drives -> forget()
@@ -160,12 +160,11 @@ inline look()
         :: t_state != RUNNING -> is_urgent = false
         :: else
         fi;
-        seen = t_serial;
         was_running = t_state == RUNNING;
         forget();
         if
         :: wait_a_while()
-        :: !was_running -> /* LOOKS_BEFORE_PARKING quiet ones */
+        :: !was_running -> /* for PARK_AFTER_USEC */
             is_parked = true;
             if
             :: token.state == DRIVING -> wait_for_signal(me)
@@ -183,7 +182,6 @@ inline look()
 inline idle()
 {
     acquire();
-    seen = 0;
     is_idle[me] = true;
     if
     :: me != SPARE && token.who == SPARE ->
@@ -201,7 +199,6 @@ inline idle()
         :: else -> wait_for_signal(me)
         fi
     od;
-    seen = 0;
     is_idle[me] = false;
     if
     :: drives -> is_urgent = false
@@ -369,7 +366,7 @@ inline turn()
 
 proctype member_main(byte me)
 {
-    byte i, seen;
+    byte i;
     bool drives, got, was_wanted, was_running, has_next, was_open, is_told;
     mtype t_state;
     byte t_member, t_serial;
