@@ -84,7 +84,8 @@ static bool member_look(Member *m, usec_t *running_usec)
     if (token_state(token) == TOKEN_FREE || is_late || (is_running && w->is_urgent)) {
         m->overtaken = is_running ? &w->members[token_member(token)] : NULL;
         if (atomic_compare_exchange_strong(&w->token, &token, token_make(TOKEN_DRIVING, m->index, 0))) {
-            w->overtook_usec = now;
+            if (is_late)
+                w->overtook_usec = now;
             return true;
         }
         is_running = token_state(token) == TOKEN_RUNNING;

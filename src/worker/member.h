@@ -72,7 +72,7 @@ struct Crew {
     unsigned n_started;
     Member *watcher;      /* one of the idle ones, or NULL */
     bool is_urgent;       /* the watcher need not wait */
-    usec_t overtook_usec; /* when the watcher took the token last */
+    usec_t overtook_usec; /* when the watcher last found an application late */
     bool is_over;
     int error;
 };
