@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define INPUT_SIZE (16 * 1024)
+#define INPUT_SIZE (4 * 1024) /* most heads, and small bodies; what was larger is kept */
 #define INPUT_ROOM_MIN (2 * 1024)
 #define BODY_PIECE_BYTES (256 * 1024)
 #define BODY_PROOF_BYTES (64 * 1024)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define OPTIONS "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
-#define N_OPTIONS 400 /* one receive for all of them, and answers for less than what is answered together */
+#define N_OPTIONS 110 /* one receive for all of them, and answers for less than what is answered together */
 #define TURNS_MAX 100000
 
 /* A worker and its one client. */
