@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs the application for one checked-out connection and takes its response: the worker's side of
- * wsgi/sink.h. Any thread; touches the loop only where loop.h allows it. */
+/* Runs the application for one checked-out connection. Any thread; touches the loop only where loop.h allows it. */
 #pragma once
 
-#include "worker/connection.h"
 #include "worker/live-body.h"
+#include "worker/sink.h"
 #include "wsgi/app.h"
-#include "wsgi/sink.h"
 
 typedef struct Runner {
-    ResponseSink sink;
-    Loop *loop;
-    Connection *connection;
+    Sink sink;
     LiveBody live;
 } Runner;
 
