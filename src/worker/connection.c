@@ -94,6 +94,15 @@ void connection_close(Loop *l, Connection *c)
     l->closed = c;
 }
 
+void connection_free_closed(Loop *l)
+{
+    while (l->closed) {
+        Connection *c = l->closed;
+        l->closed = c->next_queued;
+        free(c);
+    }
+}
+
 void connection_set_events(Loop *l, Connection *c, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.ptr = c};

@@ -63,8 +63,11 @@ void connection_adopt(Loop *l, Connection *c, const Listener *listener, int fd);
  * negative errno, and c is closed, or will be where it is taken from the queue for the application. */
 int connection_begin_watch(Loop *l, Connection *c);
 
-/* Closes at once, in any state but RUNNING; the memory goes at the end of the turn. */
+/* Closes at once, in any state but RUNNING; the memory goes at the end of the turn, with connection_free_closed(). */
 void connection_close(Loop *l, Connection *c);
+
+/* No event of this turn is left that might point to those that were closed in it. */
+void connection_free_closed(Loop *l);
 
 /* It is IDLE, and nothing waits to be sent. */
 void connection_release_exchange(Loop *l, Connection *c);

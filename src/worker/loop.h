@@ -95,22 +95,6 @@ typedef enum LoopGil {
     GIL_HELD,
 } LoopGil;
 
-typedef struct LoopOptions {
-    const Config *config;
-    const char *directory; /* of temporary files */
-    int *listeners;        /* borrowed descriptors */
-    size_t n_listeners;
-    int doorbell;       /* borrowed: an eventfd of all workers */
-    const int *queue;   /* borrowed: the ends of that of all workers, see handover.h; NULL: there is none */
-    ChannelEnd channel; /* DRAIN and end of file */
-    ScoreboardSeat *seats; /* of all workers; borrowed */
-    unsigned n_seats;
-    unsigned seat; /* its own */
-    TotalsShard *total;
-    const FileRoots *file_roots; /* borrowed */
-    bool is_held;                /* takes no connections before GO */
-} LoopOptions;
-
 typedef struct Loop {
     const Config *config;
     HttpLimits limits;
@@ -197,12 +181,6 @@ typedef struct Loop {
     usec_t wakes_usec;       /* when the wait ends, if nothing happens */
     char scratch[64 * 1024]; /* for what is read and not kept */
 } Loop;
-
-/* The caller owns *ret. 0, negative errno, or -EINVAL: *ret_error says what of the configuration can't be
- * used (to be freed). */
-int loop_new(const LoopOptions *options, Loop **ret, char **ret_error);
-Loop *loop_free(Loop *l);
-DEFINE_CLEANUP(Loop, loop)
 
 /* Adds fd to the epoll set; source: what its events point to, a Source or what begins with one. 0 or negative
  * errno. */

@@ -13,7 +13,7 @@
 #include "worker/crew.h"
 #include "worker/develop.h"
 #include "worker/hub.h"
-#include "worker/loop.h"
+#include "worker/loop-setup.h"
 #include "wsgi/greenlets.h"
 #include "wsgi/interpreter.h"
 #include "wsgi/stack.h"

@@ -3,6 +3,7 @@
 #include "rig.h"
 
 #include "ipc/channel.h"
+#include "worker/loop-setup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
