@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The walk from a directory to a file below it, one component at a time. The way back is the descriptors of the way there,
- * not the "..", which somebody may have moved. */
+/* The walk from a directory to a file below it, one component at a time. The way back is the descriptors of the way
+ * there, not the "..", which somebody may have moved. */
 #include "base/beneath.h"
 
 #include "base/cleanup.h"

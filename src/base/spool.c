@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The byte queue that continues in a file. What is held at one time does not exceed size_max, so the file is written in a
- * circle of that size, and takes no more room however long the queue is in use. */
+/* The byte queue that continues in a file. What is held at one time does not exceed size_max, so the file is written in
+ * a circle of that size, and takes no more room however long the queue is in use. */
 #include "base/spool.h"
 
 #include "base/cleanup.h"

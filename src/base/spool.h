@@ -31,8 +31,8 @@ typedef struct Spool {
     void *owner;           /* of the memory, where that is lent; NULL: it is the spool's own */
 } Spool;
 
-/* directory must outlive the spool, and so must a budget, which the caller sets before the first append. No memory and no
- * file is taken before that. */
+/* directory must outlive the spool, and so must a budget, which the caller sets before the first append. No memory and
+ * no file is taken before that. */
 void spool_init(Spool *s, size_t memory_max, uint64_t size_max, const char *directory);
 void spool_deinit(Spool *s);
 
@@ -46,8 +46,9 @@ void spool_adopt(Spool *s, Buffer *memory, int fd, uint64_t size);
 /* Whether n bytes in all could be held in memory. */
 bool spool_may_hold(const Spool *s, size_t n);
 
-/* From here on its memory is this, n bytes that belong to owner: what is held moves there. Up to spool_take_back(), which
- * empties the spool and returns the owner (NULL: there was none), and comes before spool_clear() and spool_deinit(). */
+/* From here on its memory is this, n bytes that belong to owner: what is held moves there. Up to spool_take_back(),
+ * which empties the spool and returns the owner (NULL: there was none), and comes before spool_clear() and
+ * spool_deinit(). */
 void spool_lend(Spool *s, void *owner, char *memory, size_t n);
 void *spool_take_back(Spool *s);
 

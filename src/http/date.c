@@ -133,8 +133,8 @@ static bool take_item(Span *s, char item, time_t now, struct tm *tm)
     }
 }
 
-/* timegm(3) makes the 31st of February a day in March, and sets the day of the week. A leap second, which time_t does not
- * know, is the one before it. */
+/* timegm(3) makes the 31st of February a day in March, and sets the day of the week. A leap second, which time_t does
+ * not know, is the one before it. */
 static bool make_time(const struct tm *tm, time_t *ret)
 {
     struct tm made = *tm;

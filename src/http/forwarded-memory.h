@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What forwarded.h made of fields whose lines are known (known-lines.h), for when they come again: the same octets in the
- * same order say the same. Where the connection comes from makes no difference to that, once it is trusted. */
+/* What forwarded.h made of fields whose lines are known (known-lines.h), for when they come again: the same octets in
+ * the same order say the same. Where the connection comes from makes no difference to that, once it is trusted. */
 #pragma once
 
 #include "http/forwarded.h"

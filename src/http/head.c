@@ -137,8 +137,8 @@ static int scan_method(HeadScan *scan, const char *data, size_t end, const HttpL
     return scan_target(scan, data, end, limits);
 }
 
-/* At the start of a line: passes over it, and those behind it, as long as they were accepted before. Their octets are the
- * same, so would be the verdict. */
+/* At the start of a line: passes over it, and those behind it, as long as they were accepted before. Their octets are
+ * the same, so would be the verdict. */
 static void skip_known(HeadScan *scan, const char *data, size_t end, const HttpLimits *limits)
 {
     unsigned n_max = MIN(limits->fields, HEAD_KNOWN_MAX - 1u) + 1; /* the request line is one of them */

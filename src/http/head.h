@@ -33,6 +33,6 @@ static inline void head_scan_init(HeadScan *scan)
 }
 
 /* head_scan_init() or zero-initialise scan for each new request. data: all octets since then; may grow and move between
- * calls; octets already scanned are not read again. Returns 0 with *ret_size = octets of the head, scan->skipped and the
- * empty line included; HTTP_E_MORE; or the status (400, 414, 431, 505) to refuse with. */
+ * calls; octets already scanned are not read again. Returns 0 with *ret_size = octets of the head, scan->skipped and
+ * the empty line included; HTTP_E_MORE; or the status (400, 414, 431, 505) to refuse with. */
 int head_scan(HeadScan *scan, const char *data, size_t size, const HttpLimits *limits, size_t *ret_size);

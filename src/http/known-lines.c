@@ -36,7 +36,8 @@ static bool is_cookie(const char *data, size_t size)
     return size > 6 && TOKEN_IS(((Span){data, 6}), "cookie") && data[6] == ':';
 }
 
-/* Not where it was looked for, behind `before`. NULL: not known. Apart from the usual case, for which registers are few. */
+/* Not where it was looked for, behind `before`. NULL: not known. Apart from the usual case, for which registers are
+ * few. */
 static __attribute__((__noinline__)) KnownLine *look_up(KnownLines *k, KnownLine *before,
                                                         bool is_request_line, const char *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of request heads that were accepted lately. Clients say most lines again and again; one that is known, octet for
- * octet, needs neither the scan of its octets nor llhttp. Whether a line is well-formed does not depend on the lines around
- * it: what they mean together is decided anew for each request. */
+/* Lines of request heads that were accepted lately. Clients say most lines again and again; one that is known, octet
+ * for octet, needs neither the scan of its octets nor llhttp. Whether a line is well-formed does not depend on the
+ * lines around it: what they mean together is decided anew for each request. */
 #pragma once
 
 #include "http/request.h"
@@ -36,13 +36,13 @@ typedef struct KnownLines {
     _Alignas(max_align_t) unsigned char llhttp[KNOWN_LLHTTP_SIZE];
 } KnownLines;
 
-/* text: an accepted line with its CRLF; f: its name and its value, which point into it, and its role. What is too long is
- * not kept. */
+/* text: an accepted line with its CRLF; f: its name and its value, which point into it, and its role. What is too long
+ * is not kept. */
 void known_lines_add(KnownLines *k, Span text, const Field *f);
 
-/* Passes over the known lines that the octets begin with, up to n_max of a head, of which *n_lines were before them (0: they
- * begin with the request line): counts them there, and puts the id of each into ids, by its number. Returns their octets.
- * The lines of a head are asked for in their order, since each knows which one came next. */
+/* Passes over the known lines that the octets begin with, up to n_max of a head, of which *n_lines were before them (0:
+ * they begin with the request line): counts them there, and puts the id of each into ids, by its number. Returns their
+ * octets. The lines of a head are asked for in their order, since each knows which one came next. */
 size_t known_lines_skip(KnownLines *k, const char *data, size_t size, unsigned *n_lines, unsigned n_max,
                         uint64_t ids[]);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of a request's fields, looking one up, and which of them are the server's business. Filled by the parser. */
+/* The memory of a request's fields, looking one up, and which of them are the server's business. Filled by the
+ * parser. */
 #include "http/request.h"
 
 #include "http/syntax.h"

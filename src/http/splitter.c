@@ -129,8 +129,8 @@ static size_t request_line_size(const Request *r)
     return r->method.size + r->target.size + strlen("  HTTP/1.1\r\n");
 }
 
-/* Fields are nothing to llhttp without a request line. Which one it was makes no difference to them: where that of the head
- * is known, it is one that was passed before. */
+/* Fields are nothing to llhttp without a request line. Which one it was makes no difference to them: where that of the
+ * head is known, it is one that was passed before. */
 static int split_begin(Splitter *s, const char *from)
 {
     static const Span any = SPAN_LITERAL("GET / HTTP/1.1\r\n");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From a complete, scanned head to its request line and fields. The only user of llhttp, which is given the lines that are
- * not known, see known-lines.h. */
+/* From a complete, scanned head to its request line and fields. The only user of llhttp, which is given the lines that
+ * are not known, see known-lines.h. */
 #pragma once
 
 #include "http/head.h"

@@ -2,8 +2,8 @@
 /* Messages between supervisor, zygote and workers: SOCK_SEQPACKET pairs, descriptors by SCM_RIGHTS. Whatever
  * arrives is checked: the application can write to any descriptor that it finds.
  *
- *   supervisor → zygote   HELLO (descriptors: INI memfd, scoreboard memfd, totals memfd, the ends of the workers' queue,
- *                         listeners…; seat: the queue's PARCEL_FORMAT, or 0: there is none; text: site)
+ *   supervisor → zygote   HELLO (descriptors: INI memfd, scoreboard memfd, totals memfd, the ends of the workers'
+ *                         queue, listeners…; seat: the queue's PARCEL_FORMAT, or 0: there is none; text: site)
  *   zygote → supervisor   LOADED | FAILED (text: why)
  *   supervisor → zygote   SPAWN (seat; descriptor: the worker's end of its own channel)
  *   zygote → supervisor   SPAWNED (seat, pid; pid < 0: negative errno)
@@ -11,9 +11,10 @@
  *                         text: CHANNEL_GO_CHECK where the worker has to ask itself reload.check_path first)
  *   worker → supervisor   LOADED (the check begins; only where it was asked for)
  *   worker → supervisor   READY | FAILED (text)
- *   supervisor → worker   GO (once more, after READY: take connections; one that is told to go before that has no client
- *                         to lose)
- *   supervisor → worker   DRAIN (accept no more, finish, exit; others serve meanwhile, but for text: CHANNEL_DRAIN_LAST)
+ *   supervisor → worker   GO (once more, after READY: take connections; one that is told to go before that has no
+ *                         client to lose)
+ *   supervisor → worker   DRAIN (accept no more, finish, exit; others serve meanwhile, but for text:
+ *                         CHANNEL_DRAIN_LAST)
  *   supervisor → worker   STOP (the same, but connections that wait now are the next instance's)
  *   supervisor → worker   TRIM (memory is short: give back what is not needed)
  *   worker → supervisor   DRAIN (does not accept any more)

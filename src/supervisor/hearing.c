@@ -17,8 +17,8 @@ static bool may_be_replaced(const Config *c, const char *reason)
                                                    : !*reason && c->workers_max_requests > 0;
 }
 
-/* Everything that a worker has to say it says once in its life, or, of its modules, not without end: so nobody can keep the
- * supervisor busy by it. */
+/* Everything that a worker has to say it says once in its life, or, of its modules, not without end: so nobody can keep
+ * the supervisor busy by it. */
 const char *hearing_worker(const Generation *g, const Seat *s, const Message *m)
 {
     bool is_going = s->state > SEAT_SERVING; /* what it said before it heard of that */

@@ -38,7 +38,8 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *u
     return 0;
 }
 
-/* The file is the kernel's, which takes what is to be watched for and says EPOLLPRI, or a FIFO, in which octets arrive. */
+/* The file is the kernel's, which takes what is to be watched for and says EPOLLPRI, or a FIFO, in which octets
+ * arrive. */
 static int watch_file(Pressure *p, sd_event *event, const char *path)
 {
     const char *encoded = getenv("MEMORY_PRESSURE_WRITE");

@@ -15,8 +15,8 @@ void sizing_settle(Sizing *z, usec_t now)
     z->queued_usec = 0;
 }
 
-/* Since when somebody has waited for a thread although all workers are there; UINT64_MAX: nobody does. A request that waits
- * while a sibling is idle waits for its own worker: more of them do not help it. */
+/* Since when somebody has waited for a thread although all workers are there; UINT64_MAX: nobody does. A request that
+ * waits while a sibling is idle waits for its own worker: more of them do not help it. */
 static usec_t starved_since(Sizing *z, const SizingSample *s, usec_t now)
 {
     usec_t since = UINT64_MAX;

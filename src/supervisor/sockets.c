@@ -61,8 +61,8 @@ static int sockets_add(Sockets *s, int fd)
 
 /* Accepted connections inherit TCP_NODELAY; responses leave in whole writes, for Nagle's algorithm to hold
  * nothing back. A client that says nothing waits in the kernel, at most about a second, and costs no connection of a
- * worker until then; the others arrive with their requests, which saves the worker a turn (TCP_DEFER_ACCEPT, tcp(7)). What
- * DeferAcceptSec= says is kept. */
+ * worker until then; the others arrive with their requests, which saves the worker a turn (TCP_DEFER_ACCEPT, tcp(7)).
+ * What DeferAcceptSec= says is kept. */
 static void prepare_tcp(int fd)
 {
     int deferred, one = 1;

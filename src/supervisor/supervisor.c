@@ -54,8 +54,8 @@ static void stop(Supervisor *s, const char *status)
     succession_stop(&s->succession, clock_now_usec());
 }
 
-/* Nothing is lost where a connection comes at this very moment: a worker has accepted it, and serves it, or it waits in the
- * kernel's queue, for which systemd starts the next instance. Returns when to look again, at the latest. */
+/* Nothing is lost where a connection comes at this very moment: a worker has accepted it, and serves it, or it waits in
+ * the kernel's queue, for which systemd starts the next instance. Returns when to look again, at the latest. */
 static usec_t stop_when_idle(Supervisor *s, usec_t now)
 {
     const Succession *u = &s->succession;

@@ -26,8 +26,8 @@ void takeover_end_watch(Succession *s, usec_t now)
     s->fallback = NULL;
 }
 
-/* Whoever takes over is watched; with the zygote of the one before there is something to go back to. Without preload that
- * zygote would import what is on disk now. */
+/* Whoever takes over is watched; with the zygote of the one before there is something to go back to. Without preload
+ * that zygote would import what is on disk now. */
 void takeover_begin(Succession *s, usec_t now)
 {
     const Config *c = s->candidate->config;
@@ -137,8 +137,8 @@ static unsigned count_workers(const Succession *s)
     return n;
 }
 
-/* Workers that the generation may ask for now: all at the start, and where nothing is replaced, as who is missing is not to
- * wait for those who go; else as far as the surge allows, and one alone before it has proven itself. */
+/* Workers that the generation may ask for now: all at the start, and where nothing is replaced, as who is missing is
+ * not to wait for those who go; else as far as the surge allows, and one alone before it has proven itself. */
 unsigned takeover_n_more(const Succession *s, const Generation *g)
 {
     unsigned max = n_workers_max(s), room = max - MIN(max, count_workers(s));

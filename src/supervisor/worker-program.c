@@ -180,8 +180,8 @@ int worker_program_find(const Config *config, WorkerProgram *ret, char **ret_err
 
 /* --- its start --- */
 
-/* Whether an entry of the environment belongs to a protocol between systemd and this process alone (the application, too,
- * may know sd_notify(3)), or would hide a virtualenv from its interpreter. */
+/* Whether an entry of the environment belongs to a protocol between systemd and this process alone (the application,
+ * too, may know sd_notify(3)), or would hide a virtualenv from its interpreter. */
 static bool is_private(const char *entry)
 {
     static const char *const prefixes[] = {"NOTIFY_SOCKET=", "WATCHDOG_", "LISTEN_", "FDSTORE=", "MAINPID"};

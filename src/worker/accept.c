@@ -293,9 +293,9 @@ static bool accept_from_queue(Loop *l)
     return r < 0 || l->handover.is_ready;
 }
 
-/* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing, and
- * others behind them. Several siblings may have rung for one each, and only this worker has heard of it: it rings on until
- * nothing is left. */
+/* One connection, as the next may be for a sibling. Behind a pause many may wait that have no request and cost nothing,
+ * and others behind them. Several siblings may have rung for one each, and only this worker has heard of it: it rings
+ * on until nothing is left. */
 void accept_connections(Loop *l)
 {
     int n_max = l->is_behind ? ACCEPTS_AFTER_PAUSE : 1;

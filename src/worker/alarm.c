@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A timerfd. A deadline that moves away, as most do with each request, leaves it as it is: a turn too many once in a while
- * costs less than a system call for each. */
+/* A timerfd. A deadline that moves away, as most do with each request, leaves it as it is: a turn too many once in a
+ * while costs less than a system call for each. */
 #include "worker/alarm.h"
 
 #include <errno.h>

@@ -47,8 +47,8 @@ static void crew_finish(Crew *w, int error)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* From here on m can be overtaken; when it is urgent, at once. c: whom it runs the application for, or NULL. Returns the
- * token. */
+/* From here on m can be overtaken; when it is urgent, at once. c: whom it runs the application for, or NULL. Returns
+ * the token. */
 static uint64_t member_leave(Member *m, Connection *c, bool is_urgent)
 {
     Crew *w = m->crew;
@@ -80,15 +80,15 @@ static void member_call(Member *m, Connection *c)
         develop_tell(w->develop);
 }
 
-/* Whether m may go on by itself: not where the application is usually fast, so that m gets to drive; nor where others wait
- * to be accepted, which the driver does while a thread is free. */
+/* Whether m may go on by itself: not where the application is usually fast, so that m gets to drive; nor where others
+ * wait to be accepted, which the driver does while a thread is free. */
 static bool member_may_go_on(const Loop *l)
 {
     return l->usual_usec >= HANDOFF_USEC && !accept_is_waited_for(l);
 }
 
-/* m was overtaken while the application ran for c. The next one that has waited for a thread, while the driver waits for
- * events. NULL: m idles. */
+/* m was overtaken while the application ran for c. The next one that has waited for a thread, while the driver waits
+ * for events. NULL: m idles. */
 static Connection *member_change(Member *m, Connection *c)
 {
     Loop *l = m->crew->loop;
@@ -114,8 +114,8 @@ static Connection *member_change(Member *m, Connection *c)
     return next;
 }
 
-/* Runs one request. True: m still drives, and has checked the connection in. False: m was overtaken, and has gone on with
- * others as long as there were any. */
+/* Runs one request. True: m still drives, and has checked the connection in. False: m was overtaken, and has gone on
+ * with others as long as there were any. */
 static bool member_run(Member *m, Connection *c)
 {
     Crew *w = m->crew;
@@ -139,8 +139,8 @@ static bool member_run(Member *m, Connection *c)
     return false;
 }
 
-/* Requests that are ready, for a slice of time: clients that pipeline would keep the others from being accepted and read
- * for ever. True: m still drives. */
+/* Requests that are ready, for a slice of time: clients that pipeline would keep the others from being accepted and
+ * read for ever. True: m still drives. */
 static bool member_run_ready(Member *m)
 {
     Loop *l = m->crew->loop;

@@ -11,8 +11,8 @@
  *   FREE         offered by m to whoever idles
  * A watcher, one of the idle members, looks each HANDOFF_USEC whether the token has been RUNNING for longer than that,
  * and then swaps it for its own DRIVING; where it had no reason to for seconds, it looks up to four times as rarely.
- * Members 0 … threads-1 may run the application (0 is the main thread; others start when they are needed); one more, the
- * spare, only drives, while all others are in the application.
+ * Members 0 … threads-1 may run the application (0 is the main thread; others start when they are needed); one more,
+ * the spare, only drives, while all others are in the application.
  *
  * Who was overtaken comes back by the loop's door, see loop_enter(): while the driver waits for events, it checks
  * its request in itself, and where the application is usually slow and others wait for it, goes on with the next

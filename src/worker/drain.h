@@ -18,7 +18,8 @@ static inline bool drain_is_last(const Loop *l)
     return l->is_draining && !l->has_heirs;
 }
 
-/* … and siblings that drain, too, and have a thread left, have had their time: what waits here waits for this worker. */
+/* … and siblings that drain, too, and have a thread left, have had their time: what waits here waits for this
+ * worker. */
 static inline bool drain_is_alone(const Loop *l)
 {
     return drain_is_last(l) && l->now >= l->alone_usec;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks of a response that comes piece by piece are gathered, so that one system call sends many; a thread of its own sends
- * them where the application dawdles. That is the second of the ways that PEP 3333, "Buffering and Streaming", permits: a
- * block is on its way while the application makes the next one, whatever that waits for, and whoever has the GIL.
+/* Blocks of a response that comes piece by piece are gathered, so that one system call sends many; a thread of its own
+ * sends them where the application dawdles. That is the second of the ways that PEP 3333, "Buffering and Streaming",
+ * permits: a block is on its way while the application makes the next one, whatever that waits for, and whoever has the
+ * GIL.
  *
  * A stream, by what its next block meets:
  *   NEW        sent at once: the client is to see that something comes      → GATHERING
- *   GATHERING  kept; sent with the others by the runner when they fill a buffer, or by the flusher, after FLUSH_AFTER_USEC
- *              and half a millisecond more at most, when it looks next: then the application dawdles     → DAWDLING
- *   DAWDLING   sent at once, so that no event waits for a thread; unless it follows on the last within FLUSH_AFTER_USEC, and
- *              is kept                                                      → GATHERING
+ *   GATHERING  kept; sent with the others by the runner when they fill a buffer, or by the flusher, after
+ *              FLUSH_AFTER_USEC and half a millisecond more at most, when it looks next: then the application
+ *              dawdles                                                      → DAWDLING
+ *   DAWDLING   sent at once, so that no event waits for a thread; unless it follows on the last within
+ *              FLUSH_AFTER_USEC, and is kept                                → GATHERING
  * What is left when the response is complete goes out with it.
  *
  * The runner writes all of it with Exchange.lock, and the flusher too. Flusher.lock comes before Exchange.lock. */

@@ -14,8 +14,9 @@
  *
  * Who takes:
  *   accepting                      the queue is watched together with the listeners (accept.h): while a thread is free
- *   saturated                      no, but for requests that have waited for limits.queue_time: they get 503. Who has given
- *                                  some looks after them until the queue is empty, as nobody else may come to that
+ *   saturated                      no, but for requests that have waited for limits.queue_time: they get 503. Who has
+ *                                  given some looks after them until the queue is empty, as nobody else may come to
+ *                                  that
  *   draining, others serve (heirs) no; gives away what it has, and is finished without it
  *   draining, nobody else serves   what is there, and what siblings that drain still give, while a thread is free; is
  *                                  finished when the queue is empty. One that is stuck leaves what is there to those

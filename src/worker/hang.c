@@ -97,8 +97,8 @@ static void hang_cut(Loop *l, Connection *c)
     hang_take_socket(l, c);
 }
 
-/* The client's connection goes on, to its end, in a Connection of its own that has what was still to be sent. NULL: without
- * memory or descriptors it can't. */
+/* The client's connection goes on, to its end, in a Connection of its own that has what was still to be sent. NULL:
+ * without memory or descriptors it can't. */
 static Connection *hang_part(Loop *l, Connection *c)
 {
     Connection *heir = malloc(sizeof *heir);
@@ -198,8 +198,8 @@ static void hang_refuse_waiting(Loop *l)
         requests_refuse(l, c, "all threads of the worker are stuck");
 }
 
-/* Whoever could begin with another request knows where this one hangs, and may be about to come: on a loaded machine, that
- * takes its time. */
+/* Whoever could begin with another request knows where this one hangs, and may be about to come: on a loaded machine,
+ * that takes its time. */
 usec_t hang_next_usec(const Loop *l)
 {
     const Timeout *t = timeout_list_first(&l->running);

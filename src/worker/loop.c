@@ -147,7 +147,8 @@ static void loop_update_date(Loop *l)
     date_format(t, l->date);
 }
 
-/* Shows in the scoreboard how it stands. The number of exchanges comes last: who reads 0 there reads a time that holds. */
+/* Shows in the scoreboard how it stands. The number of exchanges comes last: who reads 0 there reads a time that
+ * holds. */
 static void loop_publish(const Loop *l)
 {
     ScoreboardSeat *s = l->seat;
@@ -238,7 +239,8 @@ int loop_prepare(Loop *l)
     l->wants_gil = false;
     if (l->gil == GIL_HELD)
         exchange_pool_clean(&l->exchanges);
-    /* Here, and not at the end: a request may have gone to the application since, and its thread have been overtaken. */
+    /* Here, and not at the end: a request may have gone to the application since, and its thread have been
+     * overtaken. */
     r = accept_update(l);
     if (r < 0)
         return loop_fail(r);

@@ -205,9 +205,10 @@ static inline bool loop_wants_gil(const Loop *l)
 /* Makes a blocking loop_turn() return. Any thread. */
 void loop_wake_up(Loop *l);
 
-/* The door: open while the driver waits for events and applications run. Then a thread that comes back from one may come in,
- * and do with the loop what else only the driver may, but for what he does before each wait (loop_prepare()), up to
- * loop_leave(). False: he is at work; or the worker drains, and what comes next on the connection is for its heirs. */
+/* The door: open while the driver waits for events and applications run. Then a thread that comes back from one may
+ * come in, and do with the loop what else only the driver may, but for what he does before each wait (loop_prepare()),
+ * up to loop_leave(). False: he is at work; or the worker drains, and what comes next on the connection is for its
+ * heirs. */
 bool loop_enter(Loop *l);
 
 /* wakes: there is something to do for the driver, beside deadlines that have become earlier. */

@@ -72,7 +72,8 @@ static usec_t crew_pace(const Crew *w, usec_t now)
     return MAX(HANDOFF_USEC, MIN((now - w->overtook_usec) / 1024, PACE_MAX_USEC));
 }
 
-/* One look of the watcher at the token. True: m drives now. *running_usec: when an application was seen running, last. */
+/* One look of the watcher at the token. True: m drives now. *running_usec: when an application was seen running,
+ * last. */
 static bool member_look(Member *m, usec_t *running_usec)
 {
     Crew *w = m->crew;

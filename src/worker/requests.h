@@ -24,13 +24,13 @@ void requests_show(const Loop *l, const struct Connection *c, ScoreboardSlot *sl
 /* Whether requests_check_out() would find one. */
 bool requests_are_ready(const Loop *l);
 
-/* The application is done with it. The driver, or who came in by the door, checks it in; any other thread hands it back,
- * which wakes the driver. */
+/* The application is done with it. The driver, or who came in by the door, checks it in; any other thread hands it
+ * back, which wakes the driver. */
 void requests_check_in(Loop *l, struct Connection *c);
 void requests_hand_back(Loop *l, struct Connection *c); /* any thread */
 
-/* The application has taken so long. One slow request among fast ones leaves l->usual_usec below a millisecond, three in a
- * row do not, however slow they are. */
+/* The application has taken so long. One slow request among fast ones leaves l->usual_usec below a millisecond, three
+ * in a row do not, however slow they are. */
 void requests_learn(Loop *l, usec_t usec);
 
 /* c is READY, and in no queue: nobody will run the application for it. reason: for the log. */

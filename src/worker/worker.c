@@ -90,9 +90,10 @@ static char *worker_temporary_directory(void)
     return strndup(from, from == cache ? strcspn(from, ":") : strlen(from));
 }
 
-/* Bodies of a megabyte come and go with each upload. By default glibc maps such blocks one by one, and gives the heap's top
- * back when they are freed: 256 page faults each time, more than half of the cost of an upload (mallopt(3)). A score of
- * uploads that end together is no reason to give it back either; the supervisor asks for it when memory is short. */
+/* Bodies of a megabyte come and go with each upload. By default glibc maps such blocks one by one, and gives the heap's
+ * top back when they are freed: 256 page faults each time, more than half of the cost of an upload (mallopt(3)). A
+ * score of uploads that end together is no reason to give it back either; the supervisor asks for it when memory is
+ * short. */
 static void worker_tune_malloc(void)
 {
     mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
@@ -133,8 +134,8 @@ typedef struct Site {
     Develop *develop; /* NULL: develop.reload is off */
 } Site;
 
-/* A deployment may have put another directory in its place since the zygote has entered it: what is imported now is in that
- * one. Preloaded code stays where it was, unless that is gone. */
+/* A deployment may have put another directory in its place since the zygote has entered it: what is imported now is in
+ * that one. Preloaded code stays where it was, unless that is gone. */
 static void worker_enter_directory(const WorkerOptions *o)
 {
     _cleanup_free_ char *here = o->app ? getcwd(NULL, 0) : NULL;
@@ -188,8 +189,8 @@ static int worker_load(const WorkerOptions *o, Site *site, int errors_fd, char *
     return wsgi_app_prepare(site->app, &options, ret_error);
 }
 
-/* Threads of the application, its hook and its atexit functions may never end. The supervisor gives them timeouts.graceful
- * in all; this is for when it is gone. */
+/* Threads of the application, its hook and its atexit functions may never end. The supervisor gives them
+ * timeouts.graceful in all; this is for when it is gone. */
 static void worker_limit_end(const Config *c)
 {
     struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT};

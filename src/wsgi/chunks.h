@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for the frames of Python functions, kept for the next ones. Since 3.11 CPython has them on a stack of its own, in
- * pieces of 16 KiB: it maps one for each new greenlet, and each time that calls go beyond the end of one, and unmaps it
- * after that. Two system calls and a page fault, which cost more than the request of a small application. */
+/* Memory for the frames of Python functions, kept for the next ones. Since 3.11 CPython has them on a stack of its own,
+ * in pieces of 16 KiB: it maps one for each new greenlet, and each time that calls go beyond the end of one, and unmaps
+ * it after that. Two system calls and a page fault, which cost more than the request of a small application. */
 #pragma once
 
 /* Once, with the GIL. */

@@ -45,12 +45,12 @@ int environ_base_set(EnvironBase *base, const EnvironCache *cache, EnvironKey ke
 /* Makes it that of this request, but for the fields. */
 int environ_base_sync(EnvironBase *base, EnvironCache *cache, const Request *r, const WsgiPeer *peer);
 
-/* Replaces to by a copy of from with the fields of r that have known lines. 1: done. 0: they can't be in a base, which to
- * then is not: too many, or one key twice. */
+/* Replaces to by a copy of from with the fields of r that have known lines. 1: done. 0: they can't be in a base, which
+ * to then is not: too many, or one key twice. */
 int environ_base_learn(EnvironBase *to, const EnvironBase *from, EnvironCache *cache, const Request *r);
 
-/* Whether the fields of r that have known lines, and no others, are those of base: the same names in the same order. Then
- * (1) it has the values of r from here on. 0: not. */
+/* Whether the fields of r that have known lines, and no others, are those of base: the same names in the same order.
+ * Then (1) it has the values of r from here on. 0: not. */
 int environ_base_match(EnvironBase *base, EnvironCache *cache, const Request *r);
 
 /* A str of it, decoded; or NULL with an exception. */

@@ -2,8 +2,8 @@
 /* Builds environs: chooses the base, and adds to its copy. */
 #include "wsgi/environ.h"
 
-/* Requests in a row that the full base is of no use for, before it is made anew: what that costs does not show then, even
- * if no two requests are alike. */
+/* Requests in a row that the full base is of no use for, before it is made anew: what that costs does not show then,
+ * even if no two requests are alike. */
 #define MISSES_MAX 8
 
 /* --- fields --- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The environ of a request (PEP 3333, RFC 3875): a copy of a base, and the header fields that are not in it. There are
- * two bases. The bare one has no fields. The full one has those of an earlier request, and serves requests with the same
- * names in the same order, as those of one client, or of many of a kind, are: a copy costs the same whatever is in it, and
- * ten fields put one by one as much as the rest of the environ. Which fields it has follows the requests, slowly. */
+ * two bases. The bare one has no fields. The full one has those of an earlier request, and serves requests with the
+ * same names in the same order, as those of one client, or of many of a kind, are: a copy costs the same whatever is in
+ * it, and ten fields put one by one as much as the rest of the environ. Which fields it has follows the requests,
+ * slowly. */
 #pragma once
 
 #include "wsgi/environ-base.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gevent by its documented API alone: monkey, Greenlet, get_hub(), loop.io(), loop.run_callback(), Event, wait_read(). */
+/* gevent by its documented API alone: monkey, Greenlet, get_hub(), loop.io(), loop.run_callback(), Event,
+ * wait_read(). */
 #include "wsgi/python.h"
 
 #include "wsgi/greenlets.h"
@@ -86,7 +87,8 @@ static PyObject *on_visit(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* The first and only call of a new greenlet. Once run() has returned, g may be in use again as soon as the hub goes on. */
+/* The first and only call of a new greenlet. Once run() has returned, g may be in use again as soon as the hub goes
+ * on. */
 static PyObject *on_start(PyObject *self, PyObject *capsule)
 {
     Greenlet *g = PyCapsule_GetPointer(capsule, NULL);

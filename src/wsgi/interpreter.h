@@ -35,12 +35,12 @@ void interpreter_on_forked_child(void (*callback)(void *arg), void *arg);
  * stderr. With the GIL. */
 _Noreturn void interpreter_exit_forked_child(void);
 
-/* gc.freeze(), before the first fork: a collection writes to each object that it looks at, and so makes each worker copy
- * all that it has from the zygote. */
+/* gc.freeze(), before the first fork: a collection writes to each object that it looks at, and so makes each worker
+ * copy all that it has from the zygote. */
 void interpreter_freeze(void);
 
-/* As gc.collect(), unless the application has switched the collector off; then gives back what is kept for frames. With the
- * GIL. */
+/* As gc.collect(), unless the application has switched the collector off; then gives back what is kept for frames. With
+ * the GIL. */
 void interpreter_collect(void);
 
 /* Runs atexit and threading's shutdown and ends the interpreter. The calling thread holds the GIL. */

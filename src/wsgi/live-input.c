@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A live body: read straight into the object that the application gets, but for lines, whose end must be looked for. The
- * GIL is released while it waits, and nowhere else. */
+/* A live body: read straight into the object that the application gets, but for lines, whose end must be looked for.
+ * The GIL is released while it waits, and nowhere else. */
 #include "wsgi/live-input.h"
 
 #include "base/clock.h"

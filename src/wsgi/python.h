@@ -63,8 +63,8 @@ static inline bool python_has_traceback(PyObject *exception)
     return traceback && !Py_IsNone(traceback);
 }
 
-/* Whether those n references are all that there are to the object. Without a GIL nobody can tell: other threads take and
- * give back theirs meanwhile. */
+/* Whether those n references are all that there are to the object. Without a GIL nobody can tell: other threads take
+ * and give back theirs meanwhile. */
 static inline bool python_is_held_by(PyObject *object, Py_ssize_t n)
 {
     return PYTHON_HAS_GIL && Py_REFCNT(object) == n;

@@ -22,8 +22,8 @@ typedef struct Slot {
 } Slot;
 
 /* The free slots and what they are made of. Zero-initialised. The GIL guards it: it isn't released between
- * the look at the list and its change. Without one, a lock guards the list, and nothing else changes: no thread looks into
- * the cache of another, as each slot has one. */
+ * the look at the list and its change. Without one, a lock guards the list, and nothing else changes: no thread looks
+ * into the cache of another, as each slot has one. */
 typedef struct SlotPool {
     Slot *free;
     EnvironCache *cache; /* NULL without a GIL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* start_response(status, headers[, exc_info]) → write(data), and wsgi.early_hints(headers), which sends a 103 before that
- * (RFC 8297). What is wrong with their arguments is raised to the application that gave them. */
+/* start_response(status, headers[, exc_info]) → write(data), and wsgi.early_hints(headers), which sends a 103 before
+ * that (RFC 8297). What is wrong with their arguments is raised to the application that gave them. */
 #include "wsgi/start-response.h"
 
 #include <stddef.h>

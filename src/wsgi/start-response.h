@@ -42,8 +42,8 @@ static inline void start_response_detach(DeliveryCallable *s)
     s->delivery = s->write->delivery = s->early_hints->delivery = NULL;
 }
 
-/* Whether nobody but its owner holds them, and n_environs of the owner's wsgi.early_hints, so that they can serve the next
- * request. */
+/* Whether nobody but its owner holds them, and n_environs of the owner's wsgi.early_hints, so that they can serve the
+ * next request. */
 static inline bool start_response_is_unshared(DeliveryCallable *s, Py_ssize_t n_environs)
 {
     return python_is_held_by((PyObject *)s, 1) && python_is_held_by((PyObject *)s->write, 1) &&

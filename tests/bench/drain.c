@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A client for what wrk can't do: large answers, which it drops in the kernel (MSG_TRUNC), where wrk copies 8 KiB at a time
- * and is slower than the servers; and requests at a given rate, of which some are slow ones.
+/* A client for what wrk can't do: large answers, which it drops in the kernel (MSG_TRUNC), where wrk copies 8 KiB at a
+ * time and is slower than the servers; and requests at a given rate, of which some are slow ones.
  *
  *     drain PORT PATH CONNECTIONS SECONDS [RATE EVERY SLOW_PATH]
  *
- * RATE: requests a second of all connections together, where answers allow; else one follows the other. One of EVERY, drawn
- * the same way each time, or none where that is 0, is for SLOW_PATH; the times are those of the others. An answer needs a
- * Content-Length. Prints one line of JSON, as wrk.lua does. */
+ * RATE: requests a second of all connections together, where answers allow; else one follows the other. One of EVERY,
+ * drawn the same way each time, or none where that is 0, is for SLOW_PATH; the times are those of the others. An answer
+ * needs a Content-Length. Prints one line of JSON, as wrk.lua does. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of the benchmark: what a WSGI call costs at least. The environ is complete and made anew for each request, the
- * application is the real one, but nothing is checked, logged, timed or encoded that a server has to. */
+/* The floor of the benchmark: what a WSGI call costs at least. The environ is complete and made anew for each request,
+ * the application is the real one, but nothing is checked, logged, timed or encoded that a server has to. */
 #define PY_SSIZE_T_CLEAN
 #include "limit.h"
 

@@ -10,7 +10,8 @@
  * -d: TCP_DEFER_ACCEPT. -a: the application of the floor, MODULE:CALLABLE.
  *
  * GET / answers 13 octets, /json 1 KiB, /big 100 KiB, /gen 100 chunks of 1 KiB with one send, /file FILE by sendfile;
- * POST /echo answers with the body, other POSTs discard it and answer with 13 octets. Only small answers may be pipelined. */
+ * POST /echo answers with the body, other POSTs discard it and answer with 13 octets. Only small answers may be
+ * pipelined. */
 #include "limit.h"
 
 #include <arpa/inet.h>

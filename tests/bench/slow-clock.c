@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* For LD_PRELOAD: from the start of the program on, CLOCK_MONOTONIC goes a thousand times slower. Under valgrind, on a busy
- * machine, everything takes long; a server that takes other ways when something takes long would take them always. The
- * supervisor keeps its clock: it sets timers of the kernel by it. */
+/* For LD_PRELOAD: from the start of the program on, CLOCK_MONOTONIC goes a thousand times slower. Under valgrind, on a
+ * busy machine, everything takes long; a server that takes other ways when something takes long would take them always.
+ * The supervisor keeps its clock: it sets timers of the kernel by it. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>

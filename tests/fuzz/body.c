@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: a body behind its head, and what follows it. Input: an octet of flags, the length of a sized body in an octet, then
- * octets from a client. However they arrive and are taken, by the loop (body-intake.c) or by the application through a socket
- * (live-body.c), the body is that of the whole decode, and what follows is left as it is. */
+/* Target: a body behind its head, and what follows it. Input: an octet of flags, the length of a sized body in an
+ * octet, then octets from a client. However they arrive and are taken, by the loop (body-intake.c) or by the
+ * application through a socket (live-body.c), the body is that of the whole decode, and what follows is left as it
+ * is. */
 #include "base/cleanup.h"
 #include "fuzz.h"
 #include "http/parser.h"

@@ -124,8 +124,8 @@ static void run(const Packet *p)
         close(ends[0]);
     r = channel_receive(ends[1], &m);
     check_received(r, &m, p);
-    /* The packet had descriptors of the end that is closed: Linux may let it go a little later (its collector of sockets in
-     * flight). */
+    /* The packet had descriptors of the end that is closed: Linux may let it go a little later (its collector of
+     * sockets in flight). */
     if (p->close)
         (void)poll(&(struct pollfd){.fd = ends[1], .events = POLLIN}, 1, PATIENCE_MSEC);
     r = channel_receive(ends[1], &m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: a file asked for with preconditions, ranges and dates. Input: an octet that chooses status, size and date of the
- * file, the request's head as text, 0xff, the application's fields as lines. A second reading, by strptime(3) and whole
- * numbers, says what the answer must be where the request is well-formed; no answer reaches beyond the file. */
+/* Target: a file asked for with preconditions, ranges and dates. Input: an octet that chooses status, size and date of
+ * the file, the request's head as text, 0xff, the application's fields as lines. A second reading, by strptime(3) and
+ * whole numbers, says what the answer must be where the request is well-formed; no answer reaches beyond the file. */
 #include "http/file-response.h"
 #include "base/cleanup.h"
 #include "request-text.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Target: a request head, as octets from a client. However it is cut into pieces, the verdict is the same; it
- * is that of strict-request.c, also when its lines are known; and what is accepted has the properties that the rest of the
- * server relies on. */
+ * is that of strict-request.c, also when its lines are known; and what is accepted has the properties that the rest of
+ * the server relies on. */
 #include "base/cleanup.h"
 #include "fuzz.h"
 #include "http/head.h"

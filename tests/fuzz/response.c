@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Target: what an application may say. Input: an octet of flags (about the request, "0" and up), then parts that end in 0xff:
- * the status, then names and values in turn, each tried as a field of an early hint, too; their values are the blocks of the
- * body as well. What comes out is read back line by line: exactly what was accepted, and one framing that holds. */
+/* Target: what an application may say. Input: an octet of flags (about the request, "0" and up), then parts that end in
+ * 0xff: the status, then names and values in turn, each tried as a field of an early hint, too; their values are the
+ * blocks of the body as well. What comes out is read back line by line: exactly what was accepted, and one framing that
+ * holds. */
 #include "http/response.h"
 #include "base/cleanup.h"
 #include "fuzz.h"

@@ -185,7 +185,8 @@ static void test_depth(void)
     refuses(path, -ENAMETOOLONG);
 }
 
-/* While a directory goes out and in, and a file is a link to the outside by turns, nothing but what is below is opened. */
+/* While a directory goes out and in, and a file is a link to the outside by turns, nothing but what is below is
+ * opened. */
 static _Atomic bool is_over;
 
 static void *move_about(void *unused)

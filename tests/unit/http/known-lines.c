@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which lines are known, and what a request of them is like. That a memory makes no difference to any request of the tables
- * is for tables.c. */
+/* Which lines are known, and what a request of them is like. That a memory makes no difference to any request of the
+ * tables is for tables.c. */
 #include "http/known-lines.h"
 
 #include "base/cleanup.h"
@@ -217,7 +217,8 @@ static void check_forgotten(void)
     request_deinit(&r);
 }
 
-/* More than the scan takes note of: those behind are as if they came for the first time, and are not kept again and again. */
+/* More than the scan takes note of: those behind are as if they came for the first time, and are not kept again and
+ * again. */
 static void check_many_lines(void)
 {
     _cleanup_free_ KnownLines *k = calloc(1, sizeof *k);

@@ -167,8 +167,8 @@ static size_t print_end(char *to, const struct sockaddr_storage *end)
                            ntohs(in6->sin6_port));
 }
 
-/* "more", "! REASON", "local", "unknown", "client unix" or "client ADDRESS PORT > ADDRESS PORT", the last two with " https"
- * or not. */
+/* "more", "! REASON", "local", "unknown", "client unix" or "client ADDRESS PORT > ADDRESS PORT", the last two with
+ * " https" or not. */
 static void describe(Span input, char to[static TEXT_MAX], size_t *ret_size)
 {
     static const char *const origins[] = {"local", "unknown", "client"};
@@ -290,8 +290,8 @@ static void test_v1_mutations(void)
     regfree(&expression);
 }
 
-/* A checksum finds every octet that changed, unless the change is that there is none any more: another type, or a length that
- * ends in front of it. */
+/* A checksum finds every octet that changed, unless the change is that there is none any more: another type, or a
+ * length that ends in front of it. */
 static void test_v2_mutations(void)
 {
     char header[] = TCP4 "\0\x1b" ENDS4 "\x03\0\x04\xc7\x2f\xd3\xbf\x20\0\x05\x01\0\0\0\0", verdict[TEXT_MAX];

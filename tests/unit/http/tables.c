@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests and what becomes of them, from tests/http/ *.http (README.md there tells how they are written); each is
- * fed whole, octet by octet, and split at each point, without a memory of lines and with that of all requests before; then
- * mutated at random, where all that can be said is that the splits and the memory make no difference, and (compare, by the
- * digest of what becomes of the mutants) that the version of llhttp makes none. What is about whole servers alone
- * (< ~ \w \e) is skipped. */
+ * fed whole, octet by octet, and split at each point, without a memory of lines and with that of all requests before;
+ * then mutated at random, where all that can be said is that the splits and the memory make no difference, and
+ * (compare, by the digest of what becomes of the mutants) that the version of llhttp makes none. What is about whole
+ * servers alone (< ~ \w \e) is skipped. */
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "feed.h"

@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* R READY, F FAILED, D DRAIN, P REPLACE: what a worker may say that has not been told to go, or has, as far as it served or
- * not. */
+/* R READY, F FAILED, D DRAIN, P REPLACE: what a worker may say that has not been told to go, or has, as far as it
+ * served or not. */
 static const struct {
     SeatState state;
     bool served, dismissed;

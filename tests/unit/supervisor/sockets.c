@@ -93,8 +93,8 @@ static void test_bind_over_file(void)
     (void)unlink(path);
 }
 
-/* In a child: descriptor 3 is fd, named so. Returns 0 with one socket taken, 1 with none, 2 when refused, 3 where it came out of the
- * store. */
+/* In a child: descriptor 3 is fd, named so. Returns 0 with one socket taken, 1 with none, 2 when refused, 3 where it
+ * came out of the store. */
 static int pass(int fd, const char *name)
 {
     int status;

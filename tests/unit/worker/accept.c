@@ -156,7 +156,8 @@ static void test_exhaustion(void)
     stop(&g, clients, 3);
 }
 
-/* A connection that came together with a request waits for what becomes of that, and is a sibling's when it takes long. */
+/* A connection that came together with a request waits for what becomes of that, and is a sibling's when it takes
+ * long. */
 static void test_leave(void)
 {
     int clients[2];
@@ -256,8 +257,8 @@ static void test_full(void)
     stop(&g, clients, 3);
 }
 
-/* More events than one wait tells of: among those that are left may be one that woke this worker alone, and it goes with
- * the listener. */
+/* More events than one wait tells of: among those that are left may be one that woke this worker alone, and it goes
+ * with the listener. */
 static void test_unread_events(void)
 {
     int clients[300];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of worker/file-roots: which root a name is below, and what becomes of names that are below none. What is followed on
- * the way from a root is base/beneath's. */
+/* Tests of worker/file-roots: which root a name is below, and what becomes of names that are below none. What is
+ * followed on the way from a root is base/beneath's. */
 #include "worker/file-roots.h"
 
 #include "tap.h"

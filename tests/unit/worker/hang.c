@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of worker/hang: who answers, where a request is given up at the very moment at which the application answers it. No
- * application runs. */
+/* Tests of worker/hang: who answers, where a request is given up at the very moment at which the application answers
+ * it. No application runs. */
 #include "worker/hang.h"
 
 #include "ipc/channel.h"

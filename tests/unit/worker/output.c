@@ -142,8 +142,8 @@ static void test_no_room_for_a_file(void)
     output_deinit(&o);
 }
 
-/* A file that others write to meanwhile: what was sent stays as it was; what is not there any more is not made up, what is
- * there in addition not sent. */
+/* A file that others write to meanwhile: what was sent stays as it was; what is not there any more is not made up, what
+ * is there in addition not sent. */
 static void test_changed_file(void)
 {
     static char sent[400000], got[400000];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the loop share: one on real sockets, as a worker has it, in a process without its siblings, unless it is asked for one. What
- * fails here is a fault of the test's surroundings and ends the program. */
+/* What the tests of the loop share: one on real sockets, as a worker has it, in a process without its siblings, unless
+ * it is asked for one. What fails here is a fault of the test's surroundings and ends the program. */
 #pragma once
 
 #include "no-python.h"
@@ -24,8 +24,8 @@ typedef struct Rig {
 /* With these settings, "section.key=value", up to NULL. */
 __attribute__((__sentinel__)) void rig_start(Rig *g, ...);
 
-/* One of several workers of a site, which share the listener, the doorbell and the queue of the first. of: another one, or
- * NULL: it is the first. */
+/* One of several workers of a site, which share the listener, the doorbell and the queue of the first. of: another one,
+ * or NULL: it is the first. */
 __attribute__((__sentinel__)) void rig_start_sibling(Rig *g, const Rig *of, ...);
 
 /* A connection of a client. */

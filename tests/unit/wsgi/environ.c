@@ -16,8 +16,8 @@ static void get_once(const char *head)
     call_deinit(&c);
 }
 
-/* The environ of a request with this head is keep.environ afterwards: that of the first time, when some of its lines were
- * new, and of later times, when they are known, and when a base has them. */
+/* The environ of a request with this head is keep.environ afterwards: that of the first time, when some of its lines
+ * were new, and of later times, when they are known, and when a base has them. */
 static void get(const char *head)
 {
     static const char values[] = "sorted((k, v) for k, v in environ.items() if type(v) is str)";
