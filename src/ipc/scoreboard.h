@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the workers of one generation are doing, in memory that they share with the supervisor: atomics, no
- * system calls, no locks. Written by the workers, whose application may scribble over it: the reader trusts
- * no value. */
+ * system calls, no locks. Written by the workers, but for is_dismissed. Their application may scribble over it: the
+ * reader trusts no value. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -31,6 +31,8 @@ typedef struct ScoreboardSeat {
     _Atomic bool accepts; /* it takes new connections */
     _Atomic uint32_t
         exchanges; /* requests and responses that are under way, from their first octet to the last */
+    _Atomic bool
+        is_dismissed; /* the supervisor's: others serve in its place, also where it has yet to read DRAIN */
 } ScoreboardSeat;
 
 typedef struct Scoreboard {

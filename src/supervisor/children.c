@@ -142,6 +142,7 @@ void children_spawn(Generation *g, Seat *s, usec_t now)
 {
     int r = send_spawn(g, s);
 
+    atomic_store(&g->scoreboard->seats[s->number].is_dismissed, false);
     s->is_checked = !g->proven && g->config->reload_check_path && !g->config->develop_reload;
     if (r == 0) {
         seat_on_event(s, SEAT_ON_SPAWN, now);

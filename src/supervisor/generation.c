@@ -140,6 +140,7 @@ usec_t generation_advance(Generation *g, unsigned n_more, usec_t now)
 
 void generation_drain(Generation *g, unsigned seat, usec_t now)
 {
+    atomic_store(&g->scoreboard->seats[seat].is_dismissed, !g->seats[seat].is_last);
     seat_on_event(&g->seats[seat], SEAT_ON_DRAIN, now);
 }
 
@@ -151,8 +152,10 @@ void generation_drain_all(Generation *g, usec_t now)
 
 void generation_end(Generation *g, bool hands_over, usec_t now)
 {
-    for (unsigned i = 0; i < g->n_seats; i++)
+    for (unsigned i = 0; i < g->n_seats; i++) {
+        atomic_store(&g->scoreboard->seats[i].is_dismissed, false);
         seat_be_last(&g->seats[i], hands_over);
+    }
     generation_drain_all(g, now);
 }
 

@@ -281,6 +281,10 @@ static bool accept_from_queue(Loop *l)
 {
     int r;
 
+    if (drain_is_due(l)) {
+        handover_relay(l);
+        return false;
+    }
     if (!l->is_accepting) {
         accept_leave(l);
         return false;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "worker/body-intake.h"
 #include "worker/drain.h"
+#include "worker/handover.h"
 #include "worker/intake.h"
 #include "worker/peer.h"
 #include "worker/records.h"
@@ -62,6 +63,8 @@ int connection_new(Loop *l, const Listener *listener, int fd, const struct socka
         return 0;
     }
     connection_set_timeout(l, c, TIMEOUT_HEAD);
+    if (drain_is_due(l) && handover_give(l, c) == 0)
+        return 0;
     intake_on_readable(l, c); /* most clients have sent something by now */
     return connection_begin_watch(l, c);
 }
@@ -328,6 +331,9 @@ void connection_on_event(Loop *l, Connection *c, uint32_t events)
 {
     switch (c->state) {
     case CONNECTION_IDLE:
+        if (l->has_heirs && handover_give(l, c) == 0)
+            break;
+        __attribute__((__fallthrough__));
     case CONNECTION_HEAD:
     case CONNECTION_BODY:
         intake_on_readable(l, c);

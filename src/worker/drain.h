@@ -12,6 +12,14 @@ void drain_init_timeouts(Loop *l);
  * Once more without heirs: there are none any more. */
 void drain_begin(Loop *l, bool takes_waiting, bool has_heirs);
 
+/* Others serve in its place: what comes from here on is for them, also where DRAIN is yet to be read. Whoever asks the
+ * supervisor for a reload hears of its end a second after that at the latest; so a worker that hung meanwhile must not answer
+ * what it accepts then. */
+static inline bool drain_is_due(const Loop *l)
+{
+    return atomic_load_explicit(&l->seat->is_dismissed, memory_order_relaxed);
+}
+
 /* It drains, and nobody serves meanwhile. */
 static inline bool drain_is_last(const Loop *l)
 {

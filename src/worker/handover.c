@@ -249,8 +249,8 @@ static int take_connection(Loop *l, Connection *c, Parcel *p, bool is_cut)
     return connection_begin_watch(l, c);
 }
 
-/* The next one, with memory that was had before it leaves the queue. */
-static int take_next(Loop *l)
+/* The next one, with memory that was had before it leaves the queue. relays: but where it is put in again. */
+static int take_next(Loop *l, bool relays)
 {
     _cleanup_free_ Connection *c = calloc(1, sizeof *c);
     Exchange *x = c ? exchange_pool_get(&l->exchanges) : NULL;
@@ -260,7 +260,8 @@ static int take_next(Loop *l)
     if (!x)
         return -ENOMEM;
     r = parcel_receive(l->handover.in, &p);
-    if (r >= 0 && p.listener < l->n_listeners) {
+    relays = relays && r == 0 && parcel_send(l->handover.out, &p) == 0;
+    if (!relays && r >= 0 && p.listener < l->n_listeners) {
         c->exchange = x;
         r = take_connection(l, TAKE_PTR(c), &p, r == PARCEL_E_CUT);
         parcel_deinit(&p);
@@ -270,18 +271,18 @@ static int take_next(Loop *l)
     if (r < 0)
         return r;
     parcel_deinit(&p);
-    return -EPROTO;
+    return relays ? 0 : -EPROTO;
 }
 
 /* One of them. 0, -EAGAIN: there is none, or another negative errno. */
-static int take_one(Loop *l)
+static int take_one(Loop *l, bool relays)
 {
     Handover *h = &l->handover;
     usec_t ready;
     int r = parcel_peek(h->in, &ready);
 
     if (r == 0)
-        r = take_next(l);
+        r = take_next(l, relays);
     if (r == -EPROTO) {
         note_malformed(l);
         return 0;
@@ -305,9 +306,15 @@ int handover_take(Loop *l)
         return 0;
     for (int n = 0; r == 0 && n < TAKEN_MAX && l->ready.n == n_ready && (n == 0 || l->n_connections < n_max);
          n++)
-        r = take_one(l);
+        r = take_one(l, false);
     l->handover.is_ready = r == 0;
     return r == -EAGAIN ? 0 : r;
+}
+
+void handover_relay(Loop *l)
+{
+    if (l->handover.in >= 0)
+        (void)take_one(l, true);
 }
 
 bool handover_is_done(const Loop *l)
@@ -334,7 +341,7 @@ static void take_expired(Loop *l, usec_t limit)
             h->look_usec = ready;
         else if (ready == 0 && l->n_connections >= l->config->limits_connections)
             h->look_usec = l->now;
-        else if (take_one(l) < 0)
+        else if (take_one(l, false) < 0)
             h->look_usec = l->now; /* there are no descriptors left for it: after another such time */
     }
 }

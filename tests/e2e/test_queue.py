@@ -271,6 +271,30 @@ def test_stop_after_reload(start_server):
     assert "as no code of ours does" not in server.log()
 
 
+def test_worker_that_hears_late_of_a_reload(start_server):
+    """Who asks when the reload is over gets answers of the new code, also where an old worker hung meanwhile, and then finds
+    a connection first, or a request on one that it has."""
+    server = start_server(APP)
+    (old,) = workers(server)
+    kept = server.connect()
+    assert ask(kept)["version"] == "one"
+    os.kill(old, signal.SIGSTOP)
+    write_app(server, APP.replace('"one"', '"two"'))
+    reload(server)
+    held, waiting = server.connect(), server.connect()
+    hold(server, held, "held")
+    waiting.send(request())
+    poll(lambda: inodes_of(server, waiting) - {"0"}, "a request that waits for the thread of the new worker")
+    late = server.connect()
+    late.send(request())
+    kept.send(request())
+    os.kill(old, signal.SIGCONT)
+    poll(lambda: old not in workers(server), "the end of the old worker")
+    release(server, "held")
+    for connection in held, waiting, late, kept:
+        assert answer(connection)["version"] == "two"
+
+
 def test_garbage(start_server):
     """A worker gone wild harms nobody but itself."""
     server = start_server(APP, TWO)
