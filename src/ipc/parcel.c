@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #define FDS_MAX 3 /* the connection, the memfd, the file of the body */
+#define LOOKS_MAX 8
 
 typedef struct Wire {
     uint32_t format;
@@ -179,7 +180,25 @@ static bool is_file_of(int fd, uint64_t size)
 
 /* --- receiving --- */
 
-/* The same packet can't be had again: where there is no room for its descriptors, it stays. */
+/* What recvmsg(2) gave; its descriptors are owned. */
+typedef struct Packet {
+    Wire wire;
+    size_t size;
+    bool is_long; /* more than there was room for */
+    bool is_cut;  /* not all of its descriptors */
+    size_t n_fds;
+    int fds[FDS_MAX]; /* the first ones are those that there are, the others -EBADF */
+} Packet;
+
+static const Packet no_packet = {.fds = {-EBADF, -EBADF, -EBADF}};
+
+static void packet_close(Packet *p)
+{
+    for (size_t i = 0; i < FDS_MAX; i++)
+        closep(&p->fds[i]);
+    *p = no_packet;
+}
+
 static bool has_room_for_fds(int fd)
 {
     int spare[FDS_MAX], n = 0;
@@ -243,21 +262,20 @@ static int take_octets(const Wire *w, const char *octets, size_t size, int memor
     return r == 0 ? read_octets(memory, in_size, body_size, &ret->body) : r;
 }
 
-/* is_cut: threads of the application took descriptors that had been free a moment before, recvmsg(2). The first one
- * to be received is the connection's. */
-static int decode(const Wire *w, const char *octets, size_t size, int *fds, size_t n_fds, bool is_cut,
-                  Parcel *ret)
+/* Where it is cut, the first descriptor to be received is the connection's. */
+static int decode(Packet *p, const char *octets, Parcel *ret)
 {
+    const Wire *w = &p->wire;
     bool is_inline = w->in_size <= PARCEL_INLINE_MAX && w->in_size + w->body_size <= PARCEL_INLINE_MAX;
     size_t n_expected = 1 + !is_inline + (w->body_file_size > 0);
+    bool is_cut = p->is_cut && p->n_fds < n_expected;
     int r;
 
-    if (n_fds == 0)
+    if (p->n_fds == 0)
         return is_cut ? -EMFILE : -EPROTO;
-    is_cut = is_cut && n_fds < n_expected;
-    if ((n_fds != n_expected && !is_cut) || !is_connection(fds[0]))
+    if ((p->n_fds != n_expected && !is_cut) || !is_connection(p->fds[0]))
         return -EPROTO;
-    if (!is_cut && w->body_file_size > 0 && !is_file_of(fds[n_fds - 1], w->body_file_size))
+    if (!is_cut && w->body_file_size > 0 && !is_file_of(p->fds[p->n_fds - 1], w->body_file_size))
         return -EPROTO;
     ret->flags = w->flags;
     ret->listener = w->listener;
@@ -270,12 +288,12 @@ static int decode(const Wire *w, const char *octets, size_t size, int *fds, size
     memcpy(ret->port, w->port, sizeof ret->port);
     memcpy(ret->server_address, w->server_address, sizeof ret->server_address);
     memcpy(ret->server_port, w->server_port, sizeof ret->server_port);
-    ret->fd = TAKE_FD(fds[0]);
+    ret->fd = TAKE_FD(p->fds[0]);
     if (is_cut)
         return PARCEL_E_CUT;
     if (w->body_file_size > 0)
-        ret->body_fd = TAKE_FD(fds[n_fds - 1]);
-    r = take_octets(w, octets, size, is_inline ? -EBADF : fds[1], ret);
+        ret->body_fd = TAKE_FD(p->fds[p->n_fds - 1]);
+    r = take_octets(w, octets, p->size - sizeof *w, is_inline ? -EBADF : p->fds[1], ret);
     return r < 0 && r != -EPROTO ? PARCEL_E_CUT : r;
 }
 
@@ -287,45 +305,76 @@ static bool queue_is_shut(int queue)
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0;
 }
 
-static ssize_t receive_packet(int queue, struct msghdr *mh)
+static int packet_receive(int queue, int flags, char *octets, size_t room, Packet *ret)
 {
-    ssize_t n;
-
-    while ((n = recvmsg(queue, mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return n;
-}
-
-int parcel_receive(int queue, Parcel *ret)
-{
-    char octets[PARCEL_INLINE_MAX];
     Control control;
-    Wire wire;
-    struct iovec iov[] = {{&wire, sizeof wire}, {octets, sizeof octets}};
+    struct iovec iov[] = {{&ret->wire, sizeof ret->wire}, {octets, room}};
     struct msghdr mh = {
         .msg_iov = iov,
         .msg_iovlen = ELEMENTSOF(iov),
         .msg_control = control.data,
         .msg_controllen = CMSG_LEN(FDS_MAX * sizeof(int)), /* and no padding, where one more would fit */
     };
-    int fds[FDS_MAX] = {-EBADF, -EBADF, -EBADF}, r = -EPROTO;
-    size_t n_fds;
     ssize_t n;
 
+    while ((n = recvmsg(queue, &mh, flags | MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0)
+        if (errno != EINTR)
+            return -errno;
+    ret->size = (size_t)n;
+    ret->is_long = mh.msg_flags & MSG_TRUNC;
+    ret->is_cut = mh.msg_flags & MSG_CTRUNC;
+    ret->n_fds = take_fds(&mh, ret->fds);
+    return 0;
+}
+
+/* The descriptors of the first packet, which stays where it is: those of one that has left the queue can't be had again. Where
+ * there is room for them, and they don't come, time after time, they never will, unix(7), and it is in the way. */
+static int packet_hold(int queue, Packet *ret)
+{
+    for (int n = 0;; n++) {
+        int r = packet_receive(queue, MSG_PEEK, NULL, 0, ret);
+
+        if (r < 0 || !ret->is_cut || ret->n_fds == FDS_MAX || n == LOOKS_MAX)
+            return r;
+        packet_close(ret);
+        if (!has_room_for_fds(queue))
+            return -EMFILE;
+    }
+}
+
+/* Threads of the application took descriptors that had been free a moment before: then it has those that were held. Not where
+ * another worker has meanwhile taken the packet that they are of. */
+static void packet_complete(Packet *p, Packet *held)
+{
+    size_t n = held->n_fds;
+
+    if (!p->is_cut || n <= p->n_fds || memcmp(&p->wire, &held->wire, sizeof p->wire) != 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        closep(&p->fds[i]);
+        p->fds[i] = TAKE_FD(held->fds[i]);
+    }
+    p->n_fds = n;
+    p->is_cut = held->is_cut;
+}
+
+int parcel_receive(int queue, Parcel *ret)
+{
+    char octets[PARCEL_INLINE_MAX];
+    _cleanup_(packet_close) Packet held = no_packet, p = no_packet;
+    int r = packet_hold(queue, &held);
+
     *ret = (Parcel){.fd = -EBADF, .body_fd = -EBADF};
-    if (!has_room_for_fds(queue))
-        return -EMFILE;
-    n = receive_packet(queue, &mh);
-    if (n < 0)
-        return (int)n;
-    n_fds = take_fds(&mh, fds);
-    if ((mh.msg_flags & MSG_TRUNC) == 0 && (size_t)n >= sizeof wire && wire_is_valid(&wire))
-        r = decode(&wire, octets, (size_t)n - sizeof wire, fds, n_fds, mh.msg_flags & MSG_CTRUNC, ret);
-    else if (n == 0 && n_fds == 0 && queue_is_shut(queue))
+    if (r == 0)
+        r = packet_receive(queue, 0, octets, sizeof octets, &p);
+    if (r < 0)
+        return r;
+    packet_complete(&p, &held);
+    r = -EPROTO;
+    if (!p.is_long && p.size >= sizeof p.wire && wire_is_valid(&p.wire))
+        r = decode(&p, octets, ret);
+    else if (p.size == 0 && p.n_fds == 0 && queue_is_shut(queue))
         r = -EPIPE;
-    for (size_t i = 0; i < n_fds; i++)
-        closep(&fds[i]);
     if (r < 0)
         parcel_deinit(ret);
     return r;

@@ -38,7 +38,7 @@ typedef struct Parcel {
         deadline_usec; /* CLOCK_MONOTONIC, like what follows: of the head, or of the idle connection; 0: READY */
     usec_t started_usec; /* first octet of the request */
     usec_t ready_usec;   /* the request was complete */
-    uint64_t request_id;
+    uint64_t request_id; /* of no other packet that is in the queue; of one without a request, of none */
     char address[INET6_ADDRSTRLEN]; /* of the client, and of what it connected to; "": none */
     char port[6];
     char server_address[INET6_ADDRSTRLEN];
@@ -55,7 +55,13 @@ int parcel_send(int queue, const Parcel *p);
 
 /* Never waits. The caller owns what is in *ret: parcel_deinit(), or each part taken. 0; PARCEL_E_CUT: in and body are
  * not to be looked at; -EAGAIN: there is none; -EMFILE: no descriptors are left for one, which stays in the queue;
- * -EPROTO: malformed, nothing of it is kept; -EPIPE: the queue is gone; or another negative errno. */
+ * -EPROTO: malformed, nothing of it is kept; -EPIPE: the queue is gone; or another negative errno.
+ *
+ * The kernel gives what it has no descriptors for without them, and only once. So they are taken by MSG_PEEK first, and the packet
+ * leaves the queue when they are here: threads of the application that take the last ones meanwhile do no harm. Where, in between,
+ * another worker takes that packet, and threads take all descriptors at the same time, the packet behind it is lost, with
+ * -EMFILE: two rare things within microseconds. Its client sees the connection end without an answer, as after the death of a
+ * worker. A lock that all workers share would prevent it, and one who is stopped while he has it would stop them all. */
 int parcel_receive(int queue, Parcel *ret);
 
 /* Closes its descriptors, frees its octets. */

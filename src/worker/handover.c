@@ -80,15 +80,17 @@ static bool connection_is_at_rest(const Loop *l, const Connection *c)
     return !x || (!c->is_kept_back && !x->is_gone && output_is_empty(&x->output));
 }
 
-static void fill_parcel(const Loop *l, const Connection *c, Parcel *p)
+static void fill_parcel(Loop *l, const Connection *c, Parcel *p)
 {
     const Exchange *x = c->exchange;
+    uint64_t serial = c->state == CONNECTION_IDLE ? l->n_requests++ : x->serial;
 
     *p = (Parcel){
         .fd = c->fd,
         .listener = (uint32_t)(c->listener - l->listeners),
         .flags = (c->https ? PARCEL_HTTPS : 0) | (c->is_nameless ? PARCEL_NAMELESS : 0) |
                  (c->awaits_proxy_header ? PARCEL_AWAITS_PROXY_HEADER : 0),
+        .request_id = l->first_request + serial,
         .body_fd = -EBADF,
     };
     memcpy(p->address, c->address, sizeof p->address);
@@ -103,7 +105,6 @@ static void fill_parcel(const Loop *l, const Connection *c, Parcel *p)
         return;
     p->in = x->in;
     p->started_usec = x->started_usec;
-    p->request_id = l->first_request + x->serial;
     if (c->state != CONNECTION_READY)
         return;
     p->flags |= PARCEL_READY;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -20,8 +21,12 @@
 
 static int queue[2], client[2];
 
-/* As if a thread of the application had taken all descriptors but so many a moment before; < 0: none has. */
-static int n_left = -1;
+/* As if a thread of the application had taken all descriptors but so many a moment before, for so many calls, which come
+ * after those that find all of them. */
+static int n_left, n_short, n_before;
+
+/* As if another worker had taken the first packet right before this call; 0: none does. */
+static int steals_before;
 
 /* The next reads fail. */
 static bool no_memory;
@@ -68,9 +73,13 @@ ssize_t recvmsg(int fd, struct msghdr *mh, int flags)
     struct rlimit limit, less;
     ssize_t n;
 
+    if (steals_before > 0 && --steals_before == 0)
+        recv(fd, (char[1]){0}, 1, MSG_DONTWAIT);
     getrlimit(RLIMIT_NOFILE, &limit);
     less = limit;
-    if (n_left >= 0)
+    if (n_before > 0)
+        n_before--;
+    else if (n_short > 0 && n_short--)
         less.rlim_cur = (rlim_t)(lowest_free_fd() + n_left);
     setrlimit(RLIMIT_NOFILE, &less);
     n = syscall(SYS_recvmsg, fd, mh, flags);
@@ -290,17 +299,35 @@ static void test_no_descriptors(void)
     free_parcel(&p);
 }
 
-/* The connection is out of the queue: it is not lost. */
-static void test_cut(int n_descriptors, bool is_without_memory)
+/* Of the calls of recvmsg(2), those behind `before` meet `shortage` times no more descriptors than `left`: nothing is lost, as
+ * the first ones look, and have the descriptors when the packet leaves the queue. */
+static void test_short(int before, int shortage, int left)
 {
     int lowest = lowest_free_fd();
     Parcel p = new_parcel(20000), got;
 
     is_int(parcel_send(queue[0], &p), 0);
-    n_left = n_descriptors;
-    no_memory = is_without_memory;
+    n_before = before;
+    n_short = shortage;
+    n_left = left;
+    ok(parcel_receive(queue[1], &got) == 0, "%d calls, then %d with %d", before, shortage, left);
+    n_before = n_short = 0;
+    ok(is_same_file(got.fd, client[0]));
+    ok(is_same_octets(&got.in, &p.in) && is_same_octets(&got.body, &p.body));
+    parcel_deinit(&got);
+    is_int(lowest_free_fd(), lowest);
+    free_parcel(&p);
+}
+
+/* The connection is out of the queue: it is not lost. */
+static void test_no_memory(void)
+{
+    int lowest = lowest_free_fd();
+    Parcel p = new_parcel(20000), got;
+
+    is_int(parcel_send(queue[0], &p), 0);
+    no_memory = true;
     is_int(parcel_receive(queue[1], &got), PARCEL_E_CUT);
-    n_left = -1;
     no_memory = false;
     ok(is_same_file(got.fd, client[0]));
     is_string(got.address, p.address);
@@ -310,15 +337,53 @@ static void test_cut(int n_descriptors, bool is_without_memory)
     free_parcel(&p);
 }
 
+/* One whose descriptors can never be had leaves the queue, or it would be in the way for ever. */
 static void test_cut_off(void)
 {
+    int lowest = lowest_free_fd();
     Parcel p = new_parcel(0), got;
 
     is_int(parcel_send(queue[0], &p), 0);
+    n_short = INT_MAX;
     n_left = 0;
     is_int(parcel_receive(queue[1], &got), -EMFILE);
-    n_left = -1;
+    n_short = 0;
+    is_int(parcel_receive(queue[1], &got), -EAGAIN);
+    is_int(lowest_free_fd(), lowest);
     free_parcel(&p);
+}
+
+/* Another worker is faster, between the look and the taking: it is the next packet that is taken, with nothing of the first;
+ * also where there are no descriptors left for it, which loses it. */
+static void test_stolen(void)
+{
+    int lowest = lowest_free_fd(), r;
+    Parcel first = new_parcel(20000), second = new_parcel(20000), got;
+
+    second.fd = client[1];
+    second.request_id++;
+    for (int is_short = 0; is_short <= 1; is_short++)
+        for (int left = 0; left <= is_short; left++) {
+            is_int(parcel_send(queue[0], &first), 0);
+            is_int(parcel_send(queue[0], &second), 0);
+            steals_before = 2;
+            n_before = 1;
+            n_short = is_short;
+            n_left = left;
+            r = parcel_receive(queue[1], &got);
+            is_int(r, !is_short ? 0 : left ? PARCEL_E_CUT : -EMFILE);
+            ok(r < 0 ? got.fd == -EBADF
+                     : is_same_file(got.fd, client[1]) && got.request_id == second.request_id);
+            parcel_deinit(&got);
+            n_before = n_short = 0;
+            is_int(parcel_receive(queue[1], &got), -EAGAIN);
+        }
+    is_int(parcel_send(queue[0], &first), 0);
+    steals_before = 2;
+    is_int(parcel_receive(queue[1], &got), -EAGAIN);
+    is_int(lowest_free_fd(), lowest);
+    free_parcel(&first);
+    free_parcel(&second);
 }
 
 static void test_full(void)
@@ -362,9 +427,12 @@ int main(void)
     test_octets_of_others();
     test_descriptors_of_others();
     test_no_descriptors();
-    test_cut(1, false);
-    test_cut(-1, true);
+    for (int left = 0; left < 2; left++)
+        for (int before = 0; before < 2; before++)
+            test_short(before, 1, left);
+    test_no_memory();
     test_cut_off();
+    test_stolen();
     test_full();
     test_shut();
     return tap_done();
