@@ -327,8 +327,9 @@ static int packet_receive(int queue, int flags, char *octets, size_t room, Packe
     return 0;
 }
 
-/* The descriptors of the first packet, which stays where it is: those of one that has left the queue can't be had again. Where
- * there is room for them, and they don't come, time after time, they never will, unix(7), and it is in the way. */
+/* The descriptors of the first packet, which stays where it is: those of one that has left the queue can't be had
+ * again. Where there is room for them, and they don't come, time after time, they never will, unix(7), and it is in the
+ * way. */
 static int packet_hold(int queue, Packet *ret)
 {
     for (int n = 0;; n++) {
@@ -342,8 +343,8 @@ static int packet_hold(int queue, Packet *ret)
     }
 }
 
-/* Threads of the application took descriptors that had been free a moment before: then it has those that were held. Not where
- * another worker has meanwhile taken the packet that they are of. */
+/* Threads of the application took descriptors that had been free a moment before: then it has those that were held. Not
+ * where another worker has meanwhile taken the packet that they are of. */
 static void packet_complete(Packet *p, Packet *held)
 {
     size_t n = held->n_fds;

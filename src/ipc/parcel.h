@@ -57,11 +57,12 @@ int parcel_send(int queue, const Parcel *p);
  * not to be looked at; -EAGAIN: there is none; -EMFILE: no descriptors are left for one, which stays in the queue;
  * -EPROTO: malformed, nothing of it is kept; -EPIPE: the queue is gone; or another negative errno.
  *
- * The kernel gives what it has no descriptors for without them, and only once. So they are taken by MSG_PEEK first, and the packet
- * leaves the queue when they are here: threads of the application that take the last ones meanwhile do no harm. Where, in between,
- * another worker takes that packet, and threads take all descriptors at the same time, the packet behind it is lost, with
- * -EMFILE: two rare things within microseconds. Its client sees the connection end without an answer, as after the death of a
- * worker. A lock that all workers share would prevent it, and one who is stopped while he has it would stop them all. */
+ * The kernel gives what it has no descriptors for without them, and only once. So they are taken by MSG_PEEK first, and
+ * the packet leaves the queue when they are here: threads of the application that take the last ones meanwhile do no
+ * harm. Where, in between, another worker takes that packet, and threads take all descriptors at the same time, the
+ * packet behind it is lost, with -EMFILE: two rare things within microseconds. Its client sees the connection end
+ * without an answer, as after the death of a worker. A lock that all workers share would prevent it, and one who is
+ * stopped while he has it would stop them all. */
 int parcel_receive(int queue, Parcel *ret);
 
 /* Closes its descriptors, frees its octets. */

@@ -104,9 +104,9 @@ void generation_drain_all(Generation *g, usec_t now);
 void generation_end(Generation *g, bool hands_over, usec_t now);
 void generation_kill(Generation *g, usec_t now);
 
-/* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was
- * not told to go. A worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC: it hangs, and what it
- * accepts once it goes on, it gives to those who serve (ScoreboardSeat.is_dismissed). */
+/* When nobody of it accepts connections any more: 0 where that is so already, UINT64_MAX where somebody was not told to
+ * go. A worker that does not answer DRAIN is taken for quiet after GENERATION_QUIET_USEC: it hangs, and what it accepts
+ * once it goes on, it gives to those who serve (ScoreboardSeat.is_dismissed). */
 #define GENERATION_QUIET_USEC USEC_PER_SEC
 usec_t generation_quiet_at(const Generation *g);
 

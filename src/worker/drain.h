@@ -13,8 +13,8 @@ void drain_init_timeouts(Loop *l);
 void drain_begin(Loop *l, bool takes_waiting, bool has_heirs);
 
 /* Others serve in its place: what comes from here on is for them, also where DRAIN is yet to be read. Whoever asks the
- * supervisor for a reload hears of its end a second after that at the latest; so a worker that hung meanwhile must not answer
- * what it accepts then. */
+ * supervisor for a reload hears of its end a second after that at the latest; so a worker that hung meanwhile must not
+ * answer what it accepts then. */
 static inline bool drain_is_due(const Loop *l)
 {
     return atomic_load_explicit(&l->seat->is_dismissed, memory_order_relaxed);

@@ -44,8 +44,8 @@ int handover_give(Loop *l, struct Connection *c);
  * then it stays there. What does not fit into memory only when it is out of the queue gets 503. */
 int handover_take(Loop *l);
 
-/* Of a worker that drains, or is to, and has heirs: EPOLLEXCLUSIVE may have woken it alone for what waits in the queue, and the
- * doorbell is not the heirs'. Takes one and puts it in again, which wakes another. */
+/* Of a worker that drains, or is to, and has heirs: EPOLLEXCLUSIVE may have woken it alone for what waits in the queue,
+ * and the doorbell is not the heirs'. Takes one and puts it in again, which wakes another. */
 void handover_relay(Loop *l);
 
 /* Answers those that have waited for limits.queue_time, here or in the queue, where no thread is free. */

@@ -21,8 +21,8 @@
 
 static int queue[2], client[2];
 
-/* As if a thread of the application had taken all descriptors but so many a moment before, for so many calls, which come
- * after those that find all of them. */
+/* As if a thread of the application had taken all descriptors but so many a moment before, for so many calls, which
+ * come after those that find all of them. */
 static int n_left, n_short, n_before;
 
 /* As if another worker had taken the first packet right before this call; 0: none does. */
@@ -299,8 +299,8 @@ static void test_no_descriptors(void)
     free_parcel(&p);
 }
 
-/* Of the calls of recvmsg(2), those behind `before` meet `shortage` times no more descriptors than `left`: nothing is lost, as
- * the first ones look, and have the descriptors when the packet leaves the queue. */
+/* Of the calls of recvmsg(2), those behind `before` meet `shortage` times no more descriptors than `left`: nothing is
+ * lost, as the first ones look, and have the descriptors when the packet leaves the queue. */
 static void test_short(int before, int shortage, int left)
 {
     int lowest = lowest_free_fd();
@@ -353,8 +353,8 @@ static void test_cut_off(void)
     free_parcel(&p);
 }
 
-/* Another worker is faster, between the look and the taking: it is the next packet that is taken, with nothing of the first;
- * also where there are no descriptors left for it, which loses it. */
+/* Another worker is faster, between the look and the taking: it is the next packet that is taken, with nothing of the
+ * first; also where there are no descriptors left for it, which loses it. */
 static void test_stolen(void)
 {
     int lowest = lowest_free_fd(), r;
