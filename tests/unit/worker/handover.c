@@ -535,6 +535,69 @@ static void test_idle_in_the_queue(void)
     pair_stop(&g);
 }
 
+/* --- others have taken over, and the worker has yet to hear of it --- */
+
+/* What it accepts it gives away, unread; and it answers that itself where there is no room in the queue. */
+static void test_late_accept(void)
+{
+    int late;
+    Pair g;
+
+    pair_start(&g, "workers.threads=1");
+    g.one.loop->seat->is_dismissed = true;
+    late = rig_connect(&g.one);
+    is_int(send(late, GET, strlen(GET), 0), (long)strlen(GET));
+    for (int i = 0; i < TURNS_MAX && g.one.total.given == 0; i++)
+        loop_turn(g.one.loop, false);
+    is_int(g.one.loop->n_connections, 1);
+    is_int(turn_until_ready(g.other.loop), 1);
+    close(late);
+
+    g.one.loop->handover.is_full = true;
+    late = rig_connect(&g.one);
+    is_int(send(late, GET, strlen(GET), 0), (long)strlen(GET));
+    is_int(turn_until_ready(g.one.loop), 1);
+    g.one.loop->handover.is_full = false;
+    close(late);
+    pair_stop(&g);
+}
+
+/* A request on a connection that it still has, where it comes in one turn with DRAIN. */
+static void test_late_request(void)
+{
+    Pair g;
+
+    pair_start(&g, "workers.threads=1");
+    drain_begin(g.one.loop, true, true);
+    say(&g, GET);
+    is_int(loop_look(g.one.loop, false) >= 0, true);
+    is_int(g.one.total.given, 1);
+    is_int(turn_until_ready(g.other.loop), 1);
+    pair_stop(&g);
+}
+
+/* What woke it, and perhaps nobody else, it puts into the queue again. */
+static void test_relay(void)
+{
+    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
+    int end;
+    Pair g;
+
+    pair_start(&g, "workers.threads=1");
+    loop_turn(g.other.loop, false);
+    g.one.loop->seat->is_dismissed = true;
+    end = queue_connection(&g, &p);
+    is_int(send(end, GET, strlen(GET), 0), (long)strlen(GET));
+    for (int i = 0; i < 10; i++) {
+        g.one.loop->handover.is_ready = true;
+        loop_turn(g.one.loop, false);
+    }
+    is_int(g.one.loop->n_connections, 1);
+    is_int(turn_until_ready(g.other.loop), 1);
+    close(end);
+    pair_stop(&g);
+}
+
 /* --- limits.connections --- */
 
 /* Who comes from another worker is one more of them, and may displace another like who is accepted. */
@@ -696,6 +759,9 @@ int main(void)
     test_last_gives();
     test_stuck();
     test_idle_in_the_queue();
+    test_late_accept();
+    test_late_request();
+    test_relay();
     test_connections();
     test_full();
     test_shut();
