@@ -69,11 +69,11 @@ static ssize_t live_begin_wait(LiveBody *b, BodyWait *w)
 {
     const Config *config = b->loop->config;
 
+    if (b->silent_usec >= config->timeouts_body)
+        return live_fail(b, -ETIMEDOUT, 408, "the client sent nothing of the request body for timeouts.body");
     if (body_is_too_slow(b->connection->exchange, config, b->waited_usec))
         return live_fail(b, -ETIMEDOUT, 408,
                          "the client sent the request body more slowly than limits.body_rate");
-    if (b->silent_usec >= config->timeouts_body)
-        return live_fail(b, -ETIMEDOUT, 408, "the client sent nothing of the request body for timeouts.body");
     live_send(b);
     w->fd = b->connection->fd;
     w->timeout_usec = config->timeouts_body - b->silent_usec;

@@ -255,6 +255,15 @@ FAULTS = {
 }
 
 
+def test_silence_is_not_slowness(server):
+    """However late it is noticed: until then, the client has become slower than any rate as well."""
+    site = server("uploads:app", request_buffering="off", timeouts_body="1s", limits_body_rate="1M")
+    with site.connect() as connection:
+        connection.send(head("length", "/read", 10) + b"12345")
+        assert_refused(connection, 408)
+    site.wait_for_log("Refused a request of 127.0.0.1: 408, .*timeouts.body: POST /read")
+
+
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_fault_of_the_client(hasty, fault):
     """Refused like any other, if the application lets it pass; else its own answer goes out."""
