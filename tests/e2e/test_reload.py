@@ -460,6 +460,7 @@ def test_new_code_that_crashes_is_rolled_back_under_load(start_server):
     server = start_server(APP, {**PRELOAD, "reload_watch": "1h", "reload_rollback_deaths": "2"})
     write_app(server, APP.replace("one", "two").replace('path = environ["PATH_INFO"]', crashes))
     reload(server)
+    poll(lambda: len(workers(server)) == 2, "the workers before to go, whose titles are those of who comes back")
     for _ in range(2):
         with server.connect() as client:
             client.send(b"GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
