@@ -279,6 +279,16 @@ static int queue_request(const Pair *g, usec_t ready_usec)
     return end;
 }
 
+/* A kept connection whose time to be idle is over; its next request has come. */
+static int queue_expired(const Pair *g)
+{
+    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
+    int end = queue_connection(g, &p);
+
+    is_int(send(end, GET, strlen(GET), 0), (long)strlen(GET));
+    return end;
+}
+
 /* One of the client's that is complete, and stays here; since then. */
 static Connection *keep_request(Pair *g, Rig *w, usec_t ready_usec)
 {
@@ -523,13 +533,11 @@ static void test_stuck(void)
 /* It was idle for its time while it was in the queue; its next request had come before. */
 static void test_idle_in_the_queue(void)
 {
-    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
     int end;
     Pair g;
 
     pair_start(&g, "workers.threads=1");
-    end = queue_connection(&g, &p);
-    is_int(send(end, GET, strlen(GET), 0), (long)strlen(GET));
+    end = queue_expired(&g);
     is_int(turn_until_ready(g.other.loop), 1);
     close(end);
     pair_stop(&g);
@@ -579,15 +587,13 @@ static void test_late_request(void)
 /* What woke it, and perhaps nobody else, it puts into the queue again. */
 static void test_relay(void)
 {
-    Parcel p = {.flags = PARCEL_KEPT_ALIVE, .deadline_usec = 1, .body_fd = -EBADF};
     int end;
     Pair g;
 
     pair_start(&g, "workers.threads=1");
     loop_turn(g.other.loop, false);
     g.one.loop->seat->is_dismissed = true;
-    end = queue_connection(&g, &p);
-    is_int(send(end, GET, strlen(GET), 0), (long)strlen(GET));
+    end = queue_expired(&g);
     for (int i = 0; i < 10; i++) {
         g.one.loop->handover.is_ready = true;
         loop_turn(g.one.loop, false);
