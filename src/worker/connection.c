@@ -331,7 +331,7 @@ void connection_on_event(Loop *l, Connection *c, uint32_t events)
 {
     switch (c->state) {
     case CONNECTION_IDLE:
-        if (l->has_heirs && handover_give(l, c) == 0)
+        if ((l->has_heirs || drain_is_due(l)) && handover_give(l, c) == 0)
             break;
         __attribute__((__fallthrough__));
     case CONNECTION_HEAD:

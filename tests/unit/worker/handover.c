@@ -570,13 +570,16 @@ static void test_late_accept(void)
     pair_stop(&g);
 }
 
-/* A request on a connection that it still has, where it comes in one turn with DRAIN. */
-static void test_late_request(void)
+/* A request on a connection that it still has, where it comes in one turn with DRAIN, or before that is read. */
+static void test_late_request(bool is_told)
 {
     Pair g;
 
     pair_start(&g, "workers.threads=1");
-    drain_begin(g.one.loop, true, true);
+    if (is_told)
+        drain_begin(g.one.loop, true, true);
+    else
+        g.one.loop->seat->is_dismissed = true;
     say(&g, GET);
     is_int(loop_look(g.one.loop, false) >= 0, true);
     is_int(g.one.total.given, 1);
@@ -766,7 +769,8 @@ int main(void)
     test_stuck();
     test_idle_in_the_queue();
     test_late_accept();
-    test_late_request();
+    test_late_request(true);
+    test_late_request(false);
     test_relay();
     test_connections();
     test_full();
