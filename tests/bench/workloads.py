@@ -72,7 +72,10 @@ WORKLOADS = [
     Workload("gevent512", "5 ms of sleep by gevent, 512 connections", (), HELLO, path="/sleep", servers=GEVENT,
              connections=512),
     Workload("flask", "Flask", ("floor",), b"Hello from Flask", app="flask_app"),
-    Workload("django", "Django", ("floor",), b"Hello from Django", app="django_app"),
+    Workload("django", "Django without middleware, and so without Content-Length", ("floor",), b"Hello from Django",
+             app="django_app"),
+    Workload("django-common", "Django with its security and common middleware", ("floor",), b"Hello from Django",
+             app="django_common_app"),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
